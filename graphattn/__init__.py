@@ -1,0 +1,17 @@
+"""Graph attention on PyTorch Geometric: layers, models, recipes and attention analysis.
+
+Importing ``graphattn`` loads neither torch nor torch_geometric; the sub-packages do.
+
+- :mod:`graphattn.nn`: layers to use in PyG models (``GATConv``, ``GATv2Conv``).
+- :mod:`graphattn.models`: whole networks (``GAT``, ``GATv2``).
+- :mod:`graphattn.ops`: the functions on tensors that the layers are made of.
+- :mod:`graphattn.data`: data sets by name, checked against their cards.
+- :mod:`graphattn.train`: the training loop and its run folders.
+- :mod:`graphattn.recipes`: experiments with their published numbers.
+"""
+
+from importlib.metadata import version
+
+__version__ = version("graphattn")
+
+__all__ = ["__version__"]
