@@ -1,0 +1,1 @@
+"""Layers that pass messages over edges, one class per file."""

@@ -1,0 +1,158 @@
+"""Graph attention layer of Velickovic et al."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch_geometric.nn.inits import glorot
+
+from graphattn.nn.conv.attention_conv import AttentionConv
+from graphattn.ops import gat_attend, gat_attention
+
+__all__ = ["GATConv"]
+
+
+class GATConv(AttentionConv):
+    r"""The layer of `"Graph Attention Networks" <https://arxiv.org/abs/1710.10903>`_.
+
+    .. math::
+        \mathbf{x}^{\prime}_i = \sum_{j \in \mathcal{N}(i) \cup \{i\}} \alpha_{ij}
+        \mathbf{W} \mathbf{x}_j, \qquad
+        \alpha_{ij} = \mathrm{softmax}_j \bigl(\mathrm{LeakyReLU}(
+        \mathbf{a}_{\mathrm{src}}^{\top} \mathbf{W} \mathbf{x}_j +
+        \mathbf{a}_{\mathrm{dst}}^{\top} \mathbf{W} \mathbf{x}_i +
+        \mathbf{a}_{\mathrm{edge}}^{\top} \mathbf{W}_{\mathrm{edge}} \mathbf{e}_{ij})\bigr)
+
+    per head (equations 1 to 6), the last term only with edge features. Names, shapes and initial
+    distribution of the parameters are those of :class:`torch_geometric.nn.GATConv`, so state dicts
+    load both ways. :class:`~graphattn.nn.AttentionConv` lists where results differ from PyG's.
+
+    Note:
+        As PyG and unlike the authors' TensorFlow code, the two score halves have no bias, the
+        transformed features are not dropped a second time, all heads share one input, and each of
+        several parallel edges is an entry of the softmax.
+
+    Args:
+        in_channels: Width of the node features, or a pair for sources and destinations; ``-1``
+            takes it from the first input.
+        out_channels: Width of each head.
+        heads: Number of heads.
+        concat: Concatenate the heads; False averages them.
+        negative_slope: Slope of the LeakyReLU below zero.
+        dropout: Probability of dropping an attention coefficient in training, in ``[0, 1]``.
+        add_self_loops: Let each node attend to itself; in a bipartite graph the first
+            ``min(N_src, N_dst)`` nodes.
+        edge_dim: Width of ``edge_attr``, if there is one.
+        fill_value: Edge features of added self-loops: a number, a tensor of shape ``[edge_dim]``,
+            or how to reduce those of the incoming edges (``"mean"``, ``"add"``, ``"min"``,
+            ``"max"``, ``"mul"``).
+        bias: Add a learned bias.
+        residual: Add a linear map of the destination's input.
+        **kwargs: Arguments of :class:`torch_geometric.nn.MessagePassing`.
+
+    Raises:
+        ValueError: If an argument is out of its range; names it and its value.
+
+    Example:
+        >>> conv = GATConv(16, 8, heads=2)
+        >>> conv
+        GATConv(16, 8, heads=2)
+        >>> edge_index = torch.tensor([[0, 1], [1, 2]])
+        >>> out, (edge_index, alpha) = conv(
+        ...     torch.randn(3, 16), edge_index, return_attention_weights=True
+        ... )
+        >>> out.shape, edge_index.tolist(), alpha.shape
+        (torch.Size([3, 16]), [[0, 1, 0, 1, 2], [1, 2, 0, 1, 2]], torch.Size([5, 2]))
+    """
+
+    def __init__(
+        self,
+        in_channels: int | tuple[int, int],
+        out_channels: int,
+        heads: int = 1,
+        concat: bool = True,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        add_self_loops: bool = True,
+        edge_dim: int | None = None,
+        fill_value: float | Tensor | str = "mean",
+        bias: bool = True,
+        residual: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            heads=heads,
+            concat=concat,
+            dropout=dropout,
+            add_self_loops=add_self_loops,
+            edge_dim=edge_dim,
+            fill_value=fill_value,
+            bias=bias,
+            residual=residual,
+            **kwargs,
+        )
+        self.negative_slope = negative_slope
+        width = heads * out_channels
+        if isinstance(in_channels, int):
+            self.lin = self._linear(in_channels, width)
+        else:
+            self.lin_src = self._linear(in_channels[0], width)
+            self.lin_dst = self._linear(in_channels[1], width)
+        self.att_src = Parameter(torch.empty(1, heads, out_channels))
+        self.att_dst = Parameter(torch.empty(1, heads, out_channels))
+        if edge_dim is not None:
+            self.lin_edge = self._linear(edge_dim, width)
+            self.att_edge = Parameter(torch.empty(1, heads, out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, from the distributions of PyG's layer."""
+        super().reset_parameters()
+        glorot(self.att_src)
+        glorot(self.att_dst)
+        if self.edge_dim is not None:
+            glorot(self.att_edge)
+
+    def operands(
+        self, x_src: Tensor, x_dst: Tensor | None, edge_attr: Tensor | None, num_dst: int
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """See :meth:`AttentionConv.operands`."""
+        shared = isinstance(self.in_channels, int)
+        values = self._heads(self.lin if shared else self.lin_src, x_src)
+        score_src = _score(values, self.att_src)
+        if x_dst is None:
+            score_dst = score_src.new_zeros(num_dst, self.heads)
+        elif shared and x_dst is x_src:
+            score_dst = _score(values, self.att_dst)
+        else:
+            transformed = self._heads(self.lin if shared else self.lin_dst, x_dst)
+            score_dst = _score(transformed, self.att_dst)
+        edge_score = None
+        if edge_attr is not None:
+            edge_score = _score(self._heads(self.lin_edge, edge_attr), self.att_edge)
+        return values, {
+            "score_src": score_src,
+            "score_dst": score_dst,
+            "edge_score": edge_score,
+            "negative_slope": self.negative_slope,
+        }
+
+    def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
+        """See :meth:`AttentionConv.attention`."""
+        return gat_attention(edge_index=edge_index, **operands)
+
+    def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
+        """See :meth:`AttentionConv.attend`."""
+        p = self.dropout if self.training else 0.0
+        return gat_attend(values, edge_index=edge_index, dropout=p, **operands)
+
+
+def _score(x: Tensor, att: Tensor) -> Tensor:
+    """Inner product of every head with its scorer, in float32 at least. ``[N, H]``."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return (x.to(dtype) * att.to(dtype)).sum(dim=-1)

@@ -1,0 +1,25 @@
+"""Functions on tensors that attention layers are made of; each has a plain-torch definition."""
+
+from graphattn.ops._csr import CSR, build_csr
+from graphattn.ops._dispatch import use_implementation
+from graphattn.ops.edge_softmax import edge_softmax
+from graphattn.ops.gat import gat_attend, gat_attention
+from graphattn.ops.gatv2 import gatv2_attend, gatv2_attention
+from graphattn.ops.self_loops import append_self_loops
+from graphattn.ops.sparse_linear import sparse_dropout, sparse_linear
+from graphattn.ops.spmm import spmm
+
+__all__ = [
+    "CSR",
+    "append_self_loops",
+    "build_csr",
+    "edge_softmax",
+    "gat_attend",
+    "gat_attention",
+    "gatv2_attend",
+    "gatv2_attention",
+    "sparse_dropout",
+    "sparse_linear",
+    "spmm",
+    "use_implementation",
+]

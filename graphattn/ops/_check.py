@@ -1,0 +1,55 @@
+"""Checks that every op on an edge list makes before it reads memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["check_edge_index", "check_range", "check_shape"]
+
+_INDEX_DTYPES = (torch.int32, torch.int64)
+
+
+def check_edge_index(edge_index: Tensor, *, num_src: int, num_dst: int) -> None:
+    """Check the form of an edge list and, on the CPU, that every index is a node.
+
+    Indices on a GPU are not read: that would wait for the device at every call.
+
+    Raises:
+        TypeError: If ``edge_index`` does not hold ``int32`` or ``int64``.
+        ValueError: If its shape is not ``[2, E]``, or an index is negative or too large.
+    """
+    if edge_index.dtype not in _INDEX_DTYPES:
+        raise TypeError(f"'edge_index' must be int32 or int64, got {edge_index.dtype}")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(f"'edge_index' must have shape [2, E], got {list(edge_index.shape)}")
+    check_range(edge_index[0], "edge_index[0]", num_src)
+    check_range(edge_index[1], "edge_index[1]", num_dst)
+
+
+def check_range(index: Tensor, name: str, count: int) -> None:
+    """Check on the CPU, outside of compiled code, that ``0 <= index < count``.
+
+    Raises:
+        ValueError: If an index is outside.
+    """
+    if torch.compiler.is_compiling() or index.device.type != "cpu" or index.numel() == 0:
+        return
+    low, high = (int(bound) for bound in torch.aminmax(index))
+    if low < 0 or high >= count:
+        bad = low if low < 0 else high
+        raise ValueError(f"'{name}' must lie in [0, {count}), one entry per node; got {bad}")
+
+
+def check_shape(tensor: Tensor, name: str, shape: tuple[int | None, ...]) -> None:
+    """Check a shape; ``None`` stands for any size.
+
+    Raises:
+        ValueError: If it differs.
+    """
+    fits = tensor.dim() == len(shape) and all(
+        want is None or got == want for got, want in zip(tensor.shape, shape, strict=True)
+    )
+    if not fits:
+        words = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"'{name}' must have shape [{words}], got {list(tensor.shape)}")

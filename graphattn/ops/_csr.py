@@ -1,0 +1,113 @@
+"""An edge list sorted by destination, and its transpose."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphattn.ops import _native
+from graphattn.ops._dispatch import choose
+
+__all__ = ["CSR", "build_csr"]
+
+_INT32_MAX = 2**31 - 1
+
+
+class CSR(NamedTuple):
+    """Compressed rows of a graph by destination, and by source.
+
+    All tensors have the dtype of the edge list they were built from.
+    """
+
+    rowptr: Tensor
+    """First position of every destination. Shape ``[N_dst + 1]``."""
+    col: Tensor
+    """Source of the edge at each position. Shape ``[E]``."""
+    edge: Tensor
+    """Column of ``edge_index`` at each position; rows keep the user's order. Shape ``[E]``."""
+    tptr: Tensor
+    """First transposed position of every source. Shape ``[N_src + 1]``."""
+    trow: Tensor
+    """Destination of the edge at each transposed position. Shape ``[E]``."""
+    position: Tensor
+    """Position of each transposed edge in the rows by destination. Shape ``[E]``."""
+
+
+def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
+    """Sort an edge list by destination and by source in linear time.
+
+    Args:
+        edge_index: Sources and destinations. Shape ``[2, E]``, ``int32`` or ``int64``, any order.
+        num_src: Number of source nodes.
+        num_dst: Number of destination nodes.
+
+    Returns:
+        The sorted views. Both sorts are stable.
+
+    Raises:
+        ValueError: If ``edge_index`` has another shape or dtype, or an index out of range.
+
+    Example:
+        >>> csr = build_csr(torch.tensor([[2, 0, 1], [1, 1, 0]]), num_src=3, num_dst=2)
+        >>> csr.rowptr.tolist(), csr.col.tolist(), csr.edge.tolist()
+        ([0, 1, 3], [1, 2, 0], [2, 0, 1])
+    """
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(f"'edge_index' must have shape [2, E], got {list(edge_index.shape)}")
+    if edge_index.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"'edge_index' must be int32 or int64, got {edge_index.dtype}")
+    if choose("build_csr", edge_index.device.type).implementation == "cpu":
+        return _native_csr(edge_index, num_src, num_dst)
+    return _reference_csr(edge_index, num_src, num_dst)
+
+
+def _reference_csr(edge_index: Tensor, num_src: int, num_dst: int) -> CSR:
+    src, dst = edge_index
+    for index, count in ((src, num_src), (dst, num_dst)):
+        outside = (index < 0) | (index >= count)
+        if outside.any():
+            raise _out_of_range(edge_index, int(outside.nonzero()[0]), num_src, num_dst)
+    edge = torch.argsort(dst, stable=True)
+    col = src[edge]
+    position = torch.argsort(col, stable=True)
+    return CSR(
+        rowptr=_ptr(dst, num_dst),
+        col=col,
+        edge=edge.to(dst.dtype),
+        tptr=_ptr(col, num_src),
+        trow=dst[edge][position],
+        position=position.to(dst.dtype),
+    )
+
+
+def _ptr(index: Tensor, count: int) -> Tensor:
+    """Running count of how often each of ``count`` values occurs, zero first."""
+    ptr = index.new_zeros(count + 1)
+    ptr[1:] = torch.bincount(index, minlength=count).cumsum(0)
+    return ptr
+
+
+def _native_csr(edge_index: Tensor, num_src: int, num_dst: int) -> CSR:
+    src, dst = edge_index.contiguous()
+    if dst.dtype == torch.int32 and max(num_src, num_dst, dst.numel()) > _INT32_MAX:
+        raise ValueError("'edge_index' is int32, too narrow for this graph; pass int64")
+    run = getattr(_native.library(), f"graphattn_build_csr_i{dst.element_size() * 8}")
+    run.restype = ctypes.c_int64
+    sizes = (num_dst + 1, len(dst), len(dst), num_src + 1, len(dst), len(dst))
+    csr = CSR(*(dst.new_empty(size) for size in sizes))
+    counts = [ctypes.c_int64(n) for n in (len(dst), num_src, num_dst)]
+    bad = run(*_native.pointers([src, dst]), *counts, *_native.pointers(csr))
+    if bad >= 0:
+        raise _out_of_range(edge_index, bad, num_src, num_dst)
+    return csr
+
+
+def _out_of_range(edge_index: Tensor, edge: int, num_src: int, num_dst: int) -> ValueError:
+    src, dst = edge_index[:, edge].tolist()
+    return ValueError(
+        f"'edge_index' holds the edge {src} -> {dst} (column {edge}), but there are "
+        f"{num_src} source and {num_dst} destination nodes"
+    )

@@ -1,0 +1,109 @@
+"""Which implementation of an op runs, and why.
+
+Every op has ``reference`` (plain torch, its definition). ``cpu`` (native C++) and ``gpu`` (Triton)
+are faster where they exist. Without a wish, the fastest that serves the device is taken; a wish
+comes, in this order, from :func:`use_implementation` or from ``GRAPHATTN_IMPLEMENTATION``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from graphattn._core.errors import unknown_name
+from graphattn.ops import _native
+
+__all__ = ["ENVIRONMENT_SWITCH", "Choice", "choices", "choose", "use_implementation"]
+
+ENVIRONMENT_SWITCH = "GRAPHATTN_IMPLEMENTATION"
+IMPLEMENTATIONS = ("reference", "cpu", "gpu")
+_OF_DEVICE = MappingProxyType({"cpu": "cpu", "cuda": "gpu"})
+
+FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "build_csr": frozenset({"cpu"}),
+        "edge_softmax": frozenset(),
+        "gat_attend": frozenset(),
+        "gatv2_attend": frozenset(),
+        "sparse_linear": frozenset(),
+        "spmm": frozenset(),
+    }
+)
+"""Every op, with the implementations it has besides its reference."""
+
+_wish: ContextVar[str | None] = ContextVar("graphattn_implementation", default=None)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The implementation that an op uses on a device."""
+
+    op: str
+    """Name of the op."""
+    device: str
+    """Device type, as torch names it."""
+    implementation: str
+    """One of ``reference``, ``cpu``, ``gpu``."""
+    reason: str
+    """Why, in a few words."""
+
+
+@contextmanager
+def use_implementation(name: str) -> Iterator[None]:
+    """Ask for one implementation of every op that has it; the others use their reference.
+
+    Args:
+        name: ``"reference"``, ``"cpu"`` or ``"gpu"``.
+
+    Raises:
+        ValueError: If there is no implementation of that name.
+
+    Example:
+        >>> with use_implementation("reference"):
+        ...     choose("build_csr", "cpu").implementation
+        'reference'
+    """
+    token = _wish.set(_checked(name))
+    try:
+        yield
+    finally:
+        _wish.reset(token)
+
+
+def choose(op: str, device: str) -> Choice:
+    """Pick the implementation of ``op`` on ``device``.
+
+    Args:
+        op: Name of the op, a key of ``FAST_PATHS``.
+        device: Device type of its tensors (``"cpu"``, ``"cuda"``).
+
+    Raises:
+        ValueError: If ``GRAPHATTN_IMPLEMENTATION`` names no implementation.
+        RuntimeError: If the native library is asked for and missing.
+    """
+    wish = _wish.get() or os.environ.get(ENVIRONMENT_SWITCH)
+    fast = _OF_DEVICE.get(device)
+    if wish is not None and _checked(wish) != fast:
+        return Choice(op, device, "reference", f"{wish!r} was asked for")
+    if fast is None or fast not in FAST_PATHS[op]:
+        return Choice(op, device, "reference", f"no other implementation on {device} yet")
+    if fast == "cpu" and (missing := _native.why_missing()) is not None:
+        if wish is not None:
+            raise RuntimeError(f"{wish!r} was asked for, but the native library is {missing}")
+        return Choice(op, device, "reference", f"native library {missing}")
+    return Choice(op, device, fast, "fastest here")
+
+
+def choices(device: str) -> list[Choice]:
+    """What every op uses on ``device``, in alphabetical order."""
+    return [choose(op, device) for op in sorted(FAST_PATHS)]
+
+
+def _checked(name: str) -> str:
+    if name not in IMPLEMENTATIONS:
+        raise unknown_name("implementation", name, IMPLEMENTATIONS)
+    return name

@@ -1,0 +1,51 @@
+"""Definition of the ops of :mod:`graphattn.ops.gat` in plain torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import leaky_relu
+
+from graphattn.ops.edge_softmax.reference import edge_softmax
+from graphattn.ops.self_loops import append_self_loops
+from graphattn.ops.spmm.reference import spmm
+
+__all__ = ["gat_attend", "gat_attention"]
+
+
+def gat_attention(
+    score_src: Tensor,
+    score_dst: Tensor,
+    edge_index: Tensor,
+    edge_score: Tensor | None,
+    num_self_loops: int,
+    negative_slope: float,
+) -> Tensor:
+    """See :func:`graphattn.ops.gat_attention`."""
+    (src, dst), counted = append_self_loops(edge_index, num_self_loops)
+    score = score_src.index_select(0, src) + score_dst.index_select(0, dst)
+    if edge_score is not None:
+        score = score + edge_score
+    score = leaky_relu(score.to(torch.promote_types(score.dtype, torch.float32)), negative_slope)
+    score = score.masked_fill(~counted.unsqueeze(1), -torch.inf)
+    return edge_softmax(score, dst, score_dst.size(0))
+
+
+def gat_attend(
+    x: Tensor,
+    score_src: Tensor,
+    score_dst: Tensor,
+    edge_index: Tensor,
+    edge_score: Tensor | None,
+    num_self_loops: int,
+    negative_slope: float,
+    dropout: float,
+) -> Tensor:
+    """See :func:`graphattn.ops.gat_attend`."""
+    alpha = gat_attention(
+        score_src, score_dst, edge_index, edge_score, num_self_loops, negative_slope
+    )
+    if dropout > 0.0:
+        alpha = torch.dropout(alpha, dropout, train=True)
+    appended, _ = append_self_loops(edge_index, num_self_loops)
+    return spmm(x, alpha, appended, score_dst.size(0))

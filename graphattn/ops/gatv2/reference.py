@@ -1,0 +1,51 @@
+"""Definition of the ops of :mod:`graphattn.ops.gatv2` in plain torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import leaky_relu
+
+from graphattn.ops.edge_softmax.reference import edge_softmax
+from graphattn.ops.self_loops import append_self_loops
+from graphattn.ops.spmm.reference import spmm
+
+__all__ = ["gatv2_attend", "gatv2_attention"]
+
+
+def gatv2_attention(
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    edge_index: Tensor,
+    edge_x: Tensor | None,
+    num_self_loops: int,
+    negative_slope: float,
+) -> Tensor:
+    """See :func:`graphattn.ops.gatv2_attention`."""
+    (src, dst), counted = append_self_loops(edge_index, num_self_loops)
+    pair = x_src.index_select(0, src) + x_dst.index_select(0, dst)
+    if edge_x is not None:
+        pair = pair + edge_x
+    pair = leaky_relu(pair.to(torch.promote_types(pair.dtype, torch.float32)), negative_slope)
+    score = (pair * att).sum(dim=-1)
+    score = score.masked_fill(~counted.unsqueeze(1), -torch.inf)
+    return edge_softmax(score, dst, x_dst.size(0))
+
+
+def gatv2_attend(
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    edge_index: Tensor,
+    edge_x: Tensor | None,
+    num_self_loops: int,
+    negative_slope: float,
+    dropout: float,
+) -> Tensor:
+    """See :func:`graphattn.ops.gatv2_attend`."""
+    alpha = gatv2_attention(x_src, x_dst, att, edge_index, edge_x, num_self_loops, negative_slope)
+    if dropout > 0.0:
+        alpha = torch.dropout(alpha, dropout, train=True)
+    appended, _ = append_self_loops(edge_index, num_self_loops)
+    return spmm(x_src, alpha, appended, x_dst.size(0))
