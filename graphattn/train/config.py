@@ -1,0 +1,83 @@
+"""What can be chosen about training; free of torch, so that ``--help`` is fast."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+__all__ = ["Accelerator", "Monitor", "Precision", "TrainConfig"]
+
+Monitor = Literal["loss", "metric", "loss_and_metric"]
+Accelerator = Literal["auto", "cpu", "gpu"]
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained. The seed is not part of it: it belongs to the single run.
+
+    Raises:
+        TypeError: If a field has the wrong type.
+        ValueError: If a field is out of range; the text names the field and its value.
+    """
+
+    lr: float = 0.005
+    """Learning rate of Adam."""
+    weight_decay: float = 5e-4
+    """Weight decay of Adam, coupled (added to the gradient)."""
+    l2: float = 0.0
+    """This times the sum of squares of all parameters is added to the loss."""
+    max_epochs: int = 1000
+    """Most epochs to run."""
+    patience: int = 100
+    """Stop after so many epochs in a row without a best value of what is monitored."""
+    monitor: Monitor = "loss_and_metric"
+    """What selects the epoch: validation loss, validation metric, or both as in the GAT paper."""
+    accelerator: Accelerator = "auto"
+    """Where to train; "auto" takes a GPU when there is one."""
+    precision: Precision = "32-true"
+    """Arithmetic: single precision, or bfloat16 where autocast allows it."""
+    compile: bool = False
+    """Train the model through torch.compile."""
+    deterministic: bool = False
+    """Allow only algorithms that give the same bits in every run (on a GPU, at some cost)."""
+    checkpoint_seconds: float = 2.0
+    """Seconds between checkpoints in the run folder."""
+
+    def __post_init__(self) -> None:
+        _check_number("lr", self.lr, positive=True)
+        for name in ("weight_decay", "l2", "checkpoint_seconds"):
+            _check_number(name, getattr(self, name))
+        for name in ("max_epochs", "patience"):
+            _check_count(name, getattr(self, name))
+        _check_choice("monitor", self.monitor, get_args(Monitor))
+        _check_choice("accelerator", self.accelerator, get_args(Accelerator))
+        _check_choice("precision", self.precision, get_args(Precision))
+        for name in ("compile", "deterministic"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"'{name}' must be True or False, got {getattr(self, name)!r}")
+
+
+def _check_number(name: str, value: object, *, positive: bool = False) -> None:
+    """Reject what is not a finite number of at least (or, if ``positive``, above) zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"'{name}' must be a number, got {value!r}")
+    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        bound = "above 0" if positive else "0 or more"
+        raise ValueError(f"'{name}' must be finite and {bound}, got {value!r}")
+
+
+def _check_count(name: str, value: object) -> None:
+    """Reject what is not a whole number of at least one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"'{name}' must be a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"'{name}' must be 1 or more, got {value!r}")
+
+
+def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    """Reject what is not one of the known words."""
+    if value not in known:
+        choices = ", ".join(repr(word) for word in known)
+        raise ValueError(f"'{name}' must be one of {choices}, got {value!r}")

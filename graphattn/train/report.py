@@ -1,0 +1,82 @@
+"""The final figures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from graphattn._core.errors import unknown_name
+
+__all__ = ["Report"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Figures of one run, all of them taken with the weights of the selected epoch.
+
+    Every table is computed from these; the keys of :meth:`to_dict` are stable.
+    """
+
+    name: str
+    """What was trained, usually the recipe."""
+    seed: int
+    """Seed of the run."""
+    split: str
+    """Which split of the data set, or empty."""
+    metric: str
+    """Name of the metric, "accuracy" or "roc_auc"."""
+    best_epoch: int
+    """Selected epoch, counted from 1."""
+    epochs: int
+    """Epochs that were run."""
+    train_loss: float
+    """Mean loss on the training nodes."""
+    train_metric: float
+    """Metric on the training nodes."""
+    val_loss: float
+    """Mean loss on the validation nodes."""
+    val_metric: float
+    """Metric on the validation nodes."""
+    test_loss: float
+    """Mean loss on the test nodes."""
+    test_metric: float
+    """Metric on the test nodes."""
+    seconds: float
+    """Wall time of training, summed over interruptions."""
+    parameters: int
+    """Number of trainable values in the model."""
+    device: str
+    """Device that trained."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further figures of the caller, as JSON can hold them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, in the order of the fields."""
+        return asdict(self)
+
+    def numbers(self) -> dict[str, Any]:
+        """What two runs of the same thing share: everything but the time they took."""
+        return {key: value for key, value in self.to_dict().items() if key != "seconds"}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+        """Make a report from what :meth:`to_dict` returned.
+
+        Args:
+            values: One value per field; ``extra`` may be left out.
+
+        Returns:
+            The report.
+
+        Raises:
+            ValueError: If a key is unknown or missing.
+        """
+        known = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise unknown_name("key of a report", key, known)
+        missing = [name for name in known if name not in values and name != "extra"]
+        if missing:
+            raise ValueError(f"the report lacks {', '.join(missing)}")
+        return cls(**values)

@@ -1,0 +1,86 @@
+"""When to stop, and which epoch's weights to keep."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from graphattn.train.config import Monitor
+
+__all__ = ["EarlyStopping"]
+
+
+class EarlyStopping:
+    """Follow the validation loss and metric, select epochs, and say when to stop.
+
+    A *hit* is an epoch whose value is at least as good as the best one before it (``<=`` for the
+    loss, ``>=`` for the metric), so the last of several equal epochs counts.
+
+    ================= ========================= ==========================
+    ``monitor``       counter is reset by       epoch is selected by
+    ================= ========================= ==========================
+    "loss"            a hit of the loss         a hit of the loss
+    "metric"          a hit of the metric       a hit of the metric
+    "loss_and_metric" a hit of either           hits of both in this epoch
+    ================= ========================= ==========================
+
+    "loss_and_metric" is the rule in the code of the GAT authors.
+
+    Args:
+        monitor: What to follow.
+        patience: :attr:`stop` is true once so many epochs in a row brought no hit. Authors who
+            stop at *more than* ``k`` such epochs have patience ``k + 1`` here.
+
+    Example:
+        >>> stopping = EarlyStopping("loss", patience=2)
+        >>> [stopping.update(e, loss=l, metric=0.5) for e, l in enumerate([3, 2, 4, 5], start=1)]
+        [True, True, False, False]
+        >>> stopping.best_epoch, stopping.stop
+        (2, True)
+    """
+
+    def __init__(self, monitor: Monitor, patience: int) -> None:
+        self.monitor = monitor
+        self.patience = patience
+        self.best_epoch = 0
+        self.selected_metric = math.nan
+        self.wait = 0
+        self._lowest_loss = math.inf
+        self._highest_metric = -math.inf
+
+    @property
+    def stop(self) -> bool:
+        """Whether patience has run out."""
+        return self.wait >= self.patience
+
+    def update(self, epoch: int, *, loss: float, metric: float) -> bool:
+        """Take in the validation values of one epoch.
+
+        Args:
+            epoch: Number of the epoch.
+            loss: Validation loss.
+            metric: Validation metric; more is better.
+
+        Returns:
+            Whether this epoch is selected, i.e. its weights are to be kept.
+        """
+        low, high = loss <= self._lowest_loss, metric >= self._highest_metric
+        self._lowest_loss = min(loss, self._lowest_loss)
+        self._highest_metric = max(metric, self._highest_metric)
+        hit, selected = {
+            "loss": (low, low),
+            "metric": (high, high),
+            "loss_and_metric": (low or high, low and high),
+        }[self.monitor]
+        self.wait = 0 if hit else self.wait + 1
+        if selected:
+            self.best_epoch, self.selected_metric = epoch, metric
+        return selected
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that :meth:`load_state_dict` needs, as plain numbers and words."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` returned."""
+        vars(self).update(state)

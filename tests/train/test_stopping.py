@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from graphattn.train.config import Monitor
+from graphattn.train.stopping import EarlyStopping
+
+Epochs = Sequence[tuple[float, float]]  # (loss, metric)
+
+
+def play(
+    monitor: Monitor, patience: int, epochs: Epochs
+) -> tuple[list[int], list[int], EarlyStopping]:
+    """Feed epochs until the rule stops; which were selected, and the counter after each."""
+    stopping = EarlyStopping(monitor, patience)
+    selected, waits = [], []
+    for epoch, (loss, metric) in enumerate(epochs, start=1):
+        if stopping.update(epoch, loss=loss, metric=metric):
+            selected.append(epoch)
+        waits.append(stopping.wait)
+        if stopping.stop:
+            break
+    return selected, waits, stopping
+
+
+def gat_authors(epochs: Epochs, patience: int) -> tuple[int, int]:
+    """The loop of execute_cora.py of the GAT authors, in its own terms: kept and last epoch."""
+    vlss_mn, vacc_mx, curr_step, kept = float("inf"), 0.0, 0, 0
+    last = 0
+    for last, (loss, acc) in enumerate(epochs, start=1):
+        if acc >= vacc_mx or loss <= vlss_mn:
+            if acc >= vacc_mx and loss <= vlss_mn:
+                kept = last
+            vacc_mx, vlss_mn, curr_step = max(acc, vacc_mx), min(loss, vlss_mn), 0
+        else:
+            curr_step += 1
+            if curr_step == patience:
+                break
+    return kept, last
+
+
+#        1          2          3          4          5          6          7          8
+EPOCHS = [(3, 0.5), (2, 0.4), (2, 0.5), (4, 0.6), (1, 0.5), (5, 0.6), (9, 0.1), (9, 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "selected", "waits"),
+    [
+        # Equal losses 2, 3 both count; 5 is lower.
+        ("loss", [1, 2, 3, 5], [0, 0, 0, 1, 0, 1, 2]),
+        # 0.5, (0.4), 0.5 again, 0.6, (0.5), 0.6 again.
+        ("metric", [1, 3, 4, 6], [0, 1, 0, 0, 1, 0, 1, 2]),
+        # Both at once: 1 and 3 (ties in both); 4 and 6 only by metric, 2 and 5 only by loss.
+        ("loss_and_metric", [1, 3], [0, 0, 0, 0, 0, 0, 1, 2]),
+    ],
+)
+def test_selects_and_counts(monitor: Monitor, selected: list[int], waits: list[int]) -> None:
+    got_selected, got_waits, stopping = play(monitor, 2, EPOCHS)
+    assert got_selected == selected
+    assert got_waits == waits
+    assert stopping.stop
+    assert stopping.best_epoch == selected[-1]
+    assert stopping.selected_metric == EPOCHS[selected[-1] - 1][1]
+
+
+def test_a_joint_hit_needs_the_best_of_all_epochs_not_of_selected_ones() -> None:
+    # Epoch 2 lowers the loss to 1 without being selected; 1.5 is then no hit for epoch 3.
+    selected, _, _ = play("loss_and_metric", 9, [(2, 0.5), (1, 0.4), (1.5, 0.6), (1, 0.6)])
+    assert selected == [1, 4]
+
+
+def test_stops_at_exactly_patience_epochs_without_a_hit() -> None:
+    _, waits, stopping = play(
+        "loss", 3, [(1, 0), (2, 0), (2, 0), (1, 0), (2, 0), (2, 0), (2, 0), (0, 0)]
+    )
+    assert waits == [0, 1, 2, 0, 1, 2, 3]
+    assert stopping.stop
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("patience", [1, 2, 5])
+def test_is_the_rule_of_the_gat_authors(seed: int, patience: int) -> None:
+    import random
+
+    draw = random.Random(seed)
+    epochs = [(draw.randint(0, 8) / 8, draw.randint(0, 8) / 8) for _ in range(60)]
+    _, waits, stopping = play("loss_and_metric", patience, epochs)
+    assert (stopping.best_epoch, len(waits)) == gat_authors(epochs, patience)
+
+
+@pytest.mark.parametrize("monitor", ["loss", "metric", "loss_and_metric"])
+@pytest.mark.parametrize("cut", range(8))
+def test_continues_from_its_state(monitor: Monitor, cut: int) -> None:
+    whole, first = EarlyStopping(monitor, 9), EarlyStopping(monitor, 9)
+    for epoch, (loss, metric) in enumerate(EPOCHS, start=1):
+        if epoch == cut + 1:
+            state = json.loads(json.dumps(first.state_dict()))
+            first = EarlyStopping(monitor, 9)
+            first.load_state_dict(state)
+        expected = whole.update(epoch, loss=loss, metric=metric)
+        assert first.update(epoch, loss=loss, metric=metric) == expected
+    assert vars(first) == vars(whole)
