@@ -1,0 +1,33 @@
+"""A multi-layer perceptron with the signature of a graph network."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch_geometric import nn as pyg
+from torch_geometric.typing import Adj
+
+__all__ = ["MLP"]
+
+
+class MLP(pyg.MLP):
+    """:class:`torch_geometric.nn.MLP` that is called with edges and does not look at them.
+
+    The comparison that tells what a graph adds. Constructor arguments are PyG's; batch
+    normalisation is off unless asked for.
+
+    Example:
+        >>> import torch
+        >>> MLP(in_channels=4, hidden_channels=8, out_channels=2, num_layers=2)
+        MLP(4, 8, 2)
+        >>> MLP([4, 2])(torch.ones(3, 4), edge_index=None).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("norm", None)
+        super().__init__(*args, **kwargs)
+
+    def forward(self, x: Tensor, edge_index: Adj = None) -> Tensor:
+        """Map features of shape ``[N, F]`` to ``[N, out_channels]``, each node by itself."""
+        out: Tensor = super().forward(x.to_dense())
+        return out
