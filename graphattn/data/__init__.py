@@ -1,0 +1,49 @@
+"""Data sets by name, each checked against its card, and a generator of synthetic graphs.
+
+``load("cora")`` gives a PyG ``Data``; ``card("cora")`` says what it is, where it comes from and
+what its licence allows. Importing this package loads neither torch nor torch_geometric.
+"""
+
+from typing import TYPE_CHECKING
+
+from graphattn._core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from graphattn.data._card import Card, card, cards
+    from graphattn.data._load import load
+    from graphattn.data._splits import random_split, select_split
+    from graphattn.data.check import check_card, check_data, check_files
+    from graphattn.data.synthetic import csbm
+    from graphattn.data.transforms import SparseFeatures
+
+__all__ = [
+    "Card",
+    "SparseFeatures",
+    "card",
+    "cards",
+    "check_card",
+    "check_data",
+    "check_files",
+    "csbm",
+    "load",
+    "random_split",
+    "select_split",
+]
+
+# `card` and `load` can't be names of modules here: an imported module would hide the function.
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Card": "_card",
+        "SparseFeatures": "transforms",
+        "card": "_card",
+        "cards": "_card",
+        "check_card": "check",
+        "check_data": "check",
+        "check_files": "check",
+        "csbm": "synthetic",
+        "load": "_load",
+        "random_split": "_splits",
+        "select_split": "_splits",
+    },
+)

@@ -1,0 +1,112 @@
+"""``load``: a data set by name, ready to train on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch
+from torch_geometric.data import Data
+
+from graphattn.data import _files
+from graphattn.data._card import Card, card
+from graphattn.data._splits import MASKS, random_split
+from graphattn.data.check import check_card
+
+__all__ = ["load"]
+
+
+def load(
+    name: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    seed: int = 0,
+    offline: bool = False,
+    transform: Callable[[Data], Data] | None = None,
+) -> Data:
+    """Load a data set by name and check it against its card.
+
+    The first use downloads the set, after one line in the log (``graphattn``) that says what, from
+    where and how big; nobody is ever asked. Raw files whose hash is known are compared with it
+    before they are read for the first time, not on later loads, which read what PyG or ogb made of
+    them; :func:`~graphattn.data.check_files` compares them at any time. Where the root is
+    read-only, files are made in the user's cache folder (``XDG_CACHE_HOME`` or ``~/.cache``)
+    instead. A load that fails leaves no file behind.
+
+    Args:
+        name: Name of the set, as :func:`~graphattn.data.cards` lists them; upper and lower case
+            are the same.
+        root: Folder of all data sets. Default: the environment variable ``GRAPHATTN_DATA``, else
+            the user's cache folder.
+        split: Name of a protocol of the card; its default if not given.
+        seed: Seed of a protocol that draws its split; without effect on the others.
+        offline: Never use the network; also switched on by ``GRAPHATTN_OFFLINE=1``.
+        transform: Applied to the graph after the checks: any PyG transform, or
+            :class:`~graphattn.data.SparseFeatures`.
+
+    Returns:
+        A graph with ``x`` in ``float32``, ``edge_index``, ``y`` (``[N]``, -1 where unknown; or
+        ``[N, T]`` in ``float32`` for a multilabel task), ``train_mask``, ``val_mask`` and
+        ``test_mask`` of shape ``[N]``, or ``[N, S]`` for a protocol of several splits (see
+        :func:`~graphattn.data.select_split`), and ``num_classes``.
+
+    Raises:
+        ValueError: If there is no such set or split, if a raw file is damaged or not the published
+            one, or if the set is not what its card says; the error says exactly what differs.
+        FileNotFoundError: If files are missing and the network is off; the error lists them.
+        OSError: If downloading fails or the disk is full.
+
+    Example:
+        >>> load("digits")  # doctest: +ELLIPSIS
+        Data(x=[1797, 64], edge_index=[2, 19858], y=[1797], num_classes=10, ...)
+    """
+    found = card(name)
+    protocol = found.split(split)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"'seed' must be an integer, got {seed!r}")
+    data = _tidy(_read(found, split, root, offline=offline), found)
+    if protocol.train_per_class is not None and protocol.num_val is not None:
+        data = random_split(
+            data,
+            train_per_class=protocol.train_per_class,
+            num_val=protocol.num_val,
+            seed=seed if protocol.seed is None else protocol.seed,
+        )
+    check_card(data, found, split=split)
+    return data if transform is None else transform(data)
+
+
+def _read(
+    found: Card, split: str | None, root: str | os.PathLike[str] | None, *, offline: bool
+) -> Data:
+    """The graph as its reader gives it; readers load late, since ogb takes a second to import."""
+    if found.loader.kind == "builtin":
+        from graphattn.data.digits import digits
+
+        return digits()
+    place = _files.resolve_root(root)
+    base, present = _files.find_raw(found, split, place, offline=_files.is_offline(offline))
+    if found.loader.kind == "ogb":
+        from graphattn.data._ogb import read_ogb as read
+    elif found.loader.kind == "npz":
+        from graphattn.data._pyg import read_npz as read
+    else:
+        from graphattn.data._pyg import read_pyg as read
+    return read(found, split, base, present=present)
+
+
+def _tidy(data: Data, found: Card) -> Data:
+    """The same types for every set."""
+    data.x = data.x.to(torch.float32)
+    if found.task == "multilabel":
+        data.y = data.y.to(torch.float32)
+    else:
+        y = data.y.view(-1)
+        unknown = y.isnan() if y.is_floating_point() else y < 0
+        data.y = y.masked_fill(unknown, -1).to(torch.int64)
+    for name in MASKS:
+        if name in data:
+            data[name] = data[name].to(torch.bool)
+    data.num_classes = found.statistics.classes
+    return data
