@@ -48,7 +48,8 @@ def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
         The sorted views. Both sorts are stable.
 
     Raises:
-        ValueError: If ``edge_index`` has another shape or dtype, or an index out of range.
+        TypeError: If ``edge_index`` does not hold ``int32`` or ``int64``.
+        ValueError: If it has another shape, or an index out of range.
 
     Example:
         >>> csr = build_csr(torch.tensor([[2, 0, 1], [1, 1, 0]]), num_src=3, num_dst=2)
@@ -58,7 +59,7 @@ def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(f"'edge_index' must have shape [2, E], got {list(edge_index.shape)}")
     if edge_index.dtype not in (torch.int32, torch.int64):
-        raise ValueError(f"'edge_index' must be int32 or int64, got {edge_index.dtype}")
+        raise TypeError(f"'edge_index' must be int32 or int64, got {edge_index.dtype}")
     if choose("build_csr", edge_index.device.type).implementation == "cpu":
         return _native_csr(edge_index, num_src, num_dst)
     return _reference_csr(edge_index, num_src, num_dst)

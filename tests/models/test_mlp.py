@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import torch
+from torch_geometric import nn as pyg
+
+from graphattn.models import MLP
+
+
+def test_ignores_edges_and_equals_pyg() -> None:
+    ours, theirs = MLP([6, 8, 3]).eval(), pyg.MLP([6, 8, 3], norm=None).eval()
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(5, 6).relu()
+    expected = theirs(x)
+    torch.testing.assert_close(ours(x, torch.randint(0, 5, (2, 9))), expected)
+    torch.testing.assert_close(ours(x.to_sparse_csr(), None), expected)

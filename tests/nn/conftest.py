@@ -1,0 +1,382 @@
+"""The layer contract: what `layer_check` asks of every attention layer.
+
+A new layer gets all of it with
+
+    def test_contract(layer_check: Callable[..., None]) -> None:
+        layer_check(NewConv, peer=torch_geometric.nn.NewConv)
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
+from torch_geometric.testing import assert_module
+from torch_geometric.utils import (
+    to_edge_index,
+    to_torch_coo_tensor,
+    to_torch_csc_tensor,
+    to_torch_csr_tensor,
+)
+
+Layer = Callable[..., torch.nn.Module]
+
+# Node 0 has one self-loop, node 2 two of them, 3 -> 0 is doubled, 5 has no edge.
+EDGES = torch.tensor([[0, 1, 2, 3, 3, 4, 2, 0, 2], [1, 2, 2, 0, 0, 1, 0, 0, 2]])
+LOOP_FREE = EDGES[:, EDGES[0] != EDGES[1]]
+NUM_NODES, WIDTH = 6, 16
+
+
+def features(num_nodes: int = NUM_NODES, width: int = WIDTH) -> Tensor:
+    return torch.randn(num_nodes, width, generator=torch.Generator().manual_seed(1))
+
+
+def gradients(layer: torch.nn.Module, x: Tensor, *args: Any, **kwargs: Any) -> list[Tensor]:
+    """Output and gradients with respect to `x` and all parameters, of a fixed random sum."""
+    x = x.clone().requires_grad_()
+    layer.zero_grad()
+    out = layer(x, *args, **kwargs)
+    out.backward(torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(out))
+    return [out.detach(), x.grad, *(p.grad for p in layer.parameters() if p.grad is not None)]
+
+
+def assert_same(left: list[Tensor], right: list[Tensor], **tolerance: float) -> None:
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        torch.testing.assert_close(one, other, **tolerance)
+
+
+def equals_the_peer_with_its_weights(layer: Layer, peer: Layer) -> None:
+    for options in (
+        {},
+        {"heads": 3},
+        {"heads": 2, "concat": False, "residual": True},
+        {"add_self_loops": False},
+        {"bias": False, "negative_slope": 0.5},
+    ):
+        ours, theirs = layer(WIDTH, 4, **options), peer(WIDTH, 4, **options)
+        ours.load_state_dict(theirs.state_dict())
+        expected = gradients(theirs, features(), EDGES)
+        # Parameters come in another order, so compare them by name.
+        assert_same(gradients(ours, features(), EDGES)[:2], expected[:2])
+        for name, parameter in theirs.named_parameters():
+            torch.testing.assert_close(ours.get_parameter(name).grad, parameter.grad, msg=name)
+        theirs.load_state_dict(ours.state_dict())
+
+
+def starts_from_the_peer_s_distribution(layer: Layer, peer: Layer) -> None:
+    torch.manual_seed(0)
+    ours, theirs = layer(300, 40, heads=4, residual=True), peer(300, 40, heads=4, residual=True)
+    for name, parameter in theirs.named_parameters():
+        mine = ours.get_parameter(name)
+        assert mine.shape == parameter.shape
+        torch.testing.assert_close(mine.abs().max(), parameter.abs().max(), rtol=0.1, atol=0)
+        torch.testing.assert_close(mine.std(), parameter.std(), rtol=0.15, atol=1e-8)
+    before = copy.deepcopy(ours.state_dict())
+    ours.reset_parameters()
+    assert all(
+        not torch.equal(value, before[name])
+        for name, value in ours.state_dict().items()
+        if "bias" not in name
+    )
+
+
+def takes_every_form_of_edge_index(layer: Layer, peer: Layer) -> None:
+    conv, x = layer(WIDTH, 4, heads=2), features()
+    # A matrix can't tell parallel edges apart.
+    simple = torch.unique(EDGES, dim=1)
+    expected = assert_module(conv, x, simple, expected_size=(NUM_NODES, 8))
+    shape = (NUM_NODES, NUM_NODES)
+    matrix = to_torch_csr_tensor(simple.flip(0), size=shape)
+    torch.testing.assert_close(conv(x, matrix), expected)
+    by_src = simple[:, simple[0].argsort(stable=True)]
+    torch.testing.assert_close(
+        conv(x, EdgeIndex(by_src, sparse_size=shape, sort_order="row")), expected
+    )
+    torch.testing.assert_close(conv(x, simple.int()), expected)
+    flipped = layer(WIDTH, 4, heads=2, flow="target_to_source")
+    flipped.load_state_dict(conv.state_dict())
+    torch.testing.assert_close(flipped(x, simple.flip(0)), expected)
+
+
+def takes_bipartite_and_lazy_sizes(layer: Layer, peer: Layer) -> None:
+    edges = torch.tensor([[0, 1, 2, 3, 1], [0, 0, 1, 1, 4]])
+    x = (features(4), features(5, 7))
+    ours, theirs = layer((WIDTH, 7), 4, heads=2), peer((WIDTH, 7), 4, heads=2)
+    ours.load_state_dict(theirs.state_dict())
+    torch.testing.assert_close(ours(x, edges), theirs(x, edges))
+    torch.testing.assert_close(ours(x, edges, size=(4, 5)), theirs(x, edges))
+    lazy = layer((-1, -1), 4, heads=2)
+    assert lazy(x, edges).shape == (5, 8)
+    assert layer(-1, 4)(features(), EDGES).shape == (NUM_NODES, 4)
+    with pytest.raises(ValueError, match=r"'size' is \(4, 6\)"):
+        ours(x, edges, size=(4, 6))
+
+
+def returns_weights_in_input_order(layer: Layer, peer: Layer) -> None:
+    conv, x = layer(WIDTH, 4, heads=2, dropout=0.7).train(), features()
+    _, (edges, alpha) = conv(x, EDGES, return_attention_weights=True)
+    num_edges = EDGES.size(1)
+    assert torch.equal(edges[:, :num_edges], EDGES)
+    assert edges[:, num_edges:].tolist() == [[1, 3, 4, 5]] * 2
+    total = alpha.new_zeros(NUM_NODES, 2).index_add(0, edges[1], alpha)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert alpha[-1].tolist() == [1.0, 1.0]
+    assert (alpha[8] == 0).all()
+    assert (alpha[2] > 0).all()
+    conv.eval()
+    assert isinstance(conv(x, EDGES, return_attention_weights=False), Tensor)
+    simple = torch.unique(EDGES, dim=1)
+    _, (edges, alpha) = conv(x, simple, return_attention_weights=True)
+    expected = torch.zeros(NUM_NODES, NUM_NODES, 2).index_put((edges[1], edges[0]), alpha)
+    for convert in (to_torch_coo_tensor, to_torch_csr_tensor, to_torch_csc_tensor):
+        matrix = convert(simple.flip(0), size=(NUM_NODES, NUM_NODES))
+        _, (returned, values) = conv(x, matrix, return_attention_weights=True)
+        assert returned.layout == matrix.layout
+        assert torch.equal(values, returned.values())
+        (dst, src), values = to_edge_index(returned)
+        torch.testing.assert_close(values, expected[dst, src])
+        assert len(values) == len(alpha)
+
+
+def is_the_same_when_watched(layer: Layer, peer: Layer) -> None:
+    edge_attr = torch.randn(EDGES.size(1), 3)
+    for options in ({"heads": 3}, {"heads": 2, "concat": False, "add_self_loops": False}):
+        conv = layer(WIDTH, 4, edge_dim=3, **options).double()
+        args = (features().double(), EDGES, edge_attr.double())
+        fused = gradients(conv, *args)
+        seen: list[Tensor] = []
+        handle = conv.register_message_forward_hook(lambda _, i, out, seen=seen: seen.append(out))
+        assert_same(gradients(conv, *args), fused)
+        assert len(seen) == 1
+        handle.remove()
+        gradients(conv, *args)
+        assert len(seen) == 1
+
+    class Doubled(type(conv)):  # type: ignore[misc]
+        def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
+            return 2 * super().message(x_j, alpha)
+
+    doubled = Doubled(WIDTH, 4, bias=False)
+    plain = layer(WIDTH, 4, bias=False)
+    plain.load_state_dict(doubled.state_dict())
+    torch.testing.assert_close(doubled(features(), EDGES), 2 * plain(features(), EDGES))
+
+
+def explainers_see_the_right_edges(layer: Layer, peer: Layer) -> None:
+    torch.manual_seed(0)
+    conv, x = layer(WIDTH, 4, heads=2).eval(), features()
+    mode = {"mode": "multiclass_classification", "task_level": "graph", "return_type": "raw"}
+    attention = Explainer(
+        conv,
+        AttentionExplainer(reduce="mean"),
+        explanation_type="model",
+        edge_mask_type="object",
+        model_config=mode,
+    )
+    _, (_, alpha) = conv(x, EDGES, return_attention_weights=True)
+    mask = attention(x, EDGES).edge_mask
+    torch.testing.assert_close(mask, alpha[: EDGES.size(1)].mean(dim=1))
+    # Masks that are 0 or 1 must act as if the edge's message were absent, loops included.
+    conv.explain, conv._apply_sigmoid = True, False
+    conv._edge_mask = torch.ones(EDGES.size(1))
+    unmasked = conv(x, EDGES)
+    conv._edge_mask[2] = 0.0
+    masked = conv(x, EDGES)
+    conv.explain = None
+    torch.testing.assert_close(conv(x, EDGES), unmasked)
+    changed = (masked - unmasked).abs().sum(dim=1) > 1e-6
+    assert changed.tolist() == [False, False, True, False, False, False]
+    explainer = Explainer(
+        conv,
+        GNNExplainer(epochs=3),
+        explanation_type="model",
+        node_mask_type="attributes",
+        edge_mask_type="object",
+        model_config=mode,
+    )
+    explanation = explainer(x, EDGES)
+    assert explanation.edge_mask.shape == (EDGES.size(1),)
+    assert explanation.node_mask.shape == x.shape
+
+
+def keeps_edge_features_straight(layer: Layer, peer: Layer) -> None:
+    edge_attr = torch.randn(LOOP_FREE.size(1), 3)
+    for fill_value in ("mean", "add", "max", 2.0, torch.tensor([1.0, 2.0, 3.0])):
+        ours = layer(WIDTH, 4, heads=2, edge_dim=3, fill_value=fill_value)
+        theirs = peer(WIDTH, 4, heads=2, edge_dim=3, fill_value=fill_value)
+        ours.load_state_dict(theirs.state_dict())
+        torch.testing.assert_close(
+            ours(features(), LOOP_FREE, edge_attr), theirs(features(), LOOP_FREE, edge_attr)
+        )
+    # A loop that is there keeps its features: appending it by hand gives the same.
+    own = torch.randn(1, 3)
+    with_loop = torch.cat([torch.tensor([[3], [3]]), LOOP_FREE], dim=1)
+    _, (_, alpha) = ours(
+        features(), with_loop, torch.cat([own, edge_attr]), return_attention_weights=True
+    )
+    by_hand = layer(WIDTH, 4, heads=2, edge_dim=3, add_self_loops=False)
+    by_hand.load_state_dict(ours.state_dict())
+    _, (_, expected) = by_hand(
+        features(), with_loop, torch.cat([own, edge_attr]), return_attention_weights=True
+    )
+    torch.testing.assert_close(alpha[0], expected[0])
+    one = layer(WIDTH, 4, edge_dim=1)
+    assert one(features(), EDGES, torch.randn(EDGES.size(1))).shape == (NUM_NODES, 4)
+
+
+def has_an_output_without_edges(layer: Layer, peer: Layer) -> None:
+    none = torch.empty(2, 0, dtype=torch.long)
+    conv = layer(WIDTH, 4, heads=2, add_self_loops=False, edge_dim=3)
+    torch.nn.init.normal_(conv.bias)
+    out, x_grad, *_ = gradients(conv, features(), none, torch.empty(0, 3))
+    torch.testing.assert_close(out, conv.bias.expand(NUM_NODES, -1))
+    assert (x_grad == 0).all()
+    isolated = gradients(conv, features(), EDGES)[0][5]
+    torch.testing.assert_close(isolated, conv.bias.detach())
+    assert gradients(conv, features(0), none)[0].shape == (0, 8)
+    alone = layer(WIDTH, 4)
+    out, (edges, alpha) = alone(features(), none, return_attention_weights=True)
+    assert edges.tolist() == [list(range(NUM_NODES))] * 2
+    assert (alpha == 1).all()
+    torch.testing.assert_close(out, alone(features(), none))
+
+
+def prints_what_differs_from_the_default(layer: Layer, peer: Layer) -> None:
+    name = layer.__name__
+    assert repr(layer(8, 32)) == f"{name}(8, 32)"
+    assert repr(layer((8, -1), 32, heads=2, bias=False, fill_value=0.0)) == (
+        f"{name}((8, -1), 32, heads=2, fill_value=0.0, bias=False)"
+    )
+
+
+def compiles_without_a_graph_break(layer: Layer, peer: Layer) -> None:
+    torch._dynamo.reset()
+    conv = layer(WIDTH, 4, heads=2, edge_dim=3)
+    compiled = torch.compile(conv, fullgraph=True, dynamic=True)
+    edge_attr = torch.randn(EDGES.size(1), 3)
+    for edges, attr in ((EDGES, edge_attr), (LOOP_FREE, edge_attr[: LOOP_FREE.size(1)])):
+        expected = gradients(conv, features(), edges, attr)
+        assert_same(gradients(compiled, features(), edges, attr), expected, atol=1e-5, rtol=1e-4)
+
+
+def works_in_half_precision(layer: Layer, peer: Layer) -> None:
+    conv, x = layer(WIDTH, 4, heads=2), features()
+    expected = conv(x, EDGES)
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", dtype=dtype):
+            out, (_, alpha) = conv(x, EDGES, return_attention_weights=True)
+            fused = conv(x, EDGES)
+        assert out.dtype == fused.dtype == x.dtype
+        assert alpha.dtype == torch.float32
+        torch.testing.assert_close(fused, expected, atol=0.05, rtol=0.05)
+        torch.testing.assert_close(out, expected, atol=0.05, rtol=0.05)
+        half = copy.deepcopy(conv).to(dtype)
+        out = gradients(half, x.to(dtype), EDGES)[0]
+        assert out.dtype == dtype
+        torch.testing.assert_close(out.float(), expected, atol=0.05, rtol=0.05)
+
+
+def repeats_bit_by_bit(layer: Layer, peer: Layer) -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        conv = layer(WIDTH, 4, heads=2, dropout=0.5)
+        runs = []
+        for _ in range(2):
+            torch.manual_seed(3)
+            runs.append(gradients(conv, features(), EDGES))
+        assert_same(*runs, atol=0, rtol=0)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def survives_copies_and_checkpoints(layer: Layer, peer: Layer) -> None:
+    conv, x = layer(WIDTH, 4, heads=2), features()
+    file = io.BytesIO()
+    torch.save(conv, file)
+    file.seek(0)
+    for twin in (copy.deepcopy(conv), torch.load(file, weights_only=False)):
+        torch.testing.assert_close(twin(x, EDGES), conv(x, EDGES), atol=0, rtol=0)
+
+
+def names_what_is_wrong(layer: Layer, peer: Layer) -> None:
+    conv, x = layer(WIDTH, 4, heads=2), features()
+    edge_attr = torch.randn(EDGES.size(1), 3)
+    with_attr = layer(WIDTH, 4, edge_dim=3)
+    cases: list[tuple[type[Exception], str, Callable[[], Any]]] = [
+        (ValueError, r"'edge_index\[0\]' must lie in \[0, 6\).*got 8", lambda: conv(x, EDGES + 4)),
+        (ValueError, r"'edge_index\[0\]' must lie in .*got -1", lambda: conv(x, EDGES - 1)),
+        (
+            ValueError,
+            r"'edge_index' must have shape \[2, E\], got \[9, 2\]",
+            lambda: conv(x, EDGES.t()),
+        ),
+        (
+            TypeError,
+            "'edge_index' must be int32 or int64, got torch.float32",
+            lambda: conv(x, EDGES.float()),
+        ),
+        (TypeError, "'edge_index' must be .* got list", lambda: conv(x, EDGES.tolist())),
+        (
+            ValueError,
+            "'edge_attr' of shape .* 'edge_dim' is None",
+            lambda: conv(x, EDGES, edge_attr),
+        ),
+        (
+            ValueError,
+            r"'edge_attr' must have shape \[9, 3\] .* got \[8, 3\]",
+            lambda: with_attr(x, EDGES, edge_attr[1:]),
+        ),
+        (ValueError, r"'edge_index\[0\]' must lie in", lambda: with_attr(x, EDGES - 1, edge_attr)),
+        (ValueError, r"'size' is \(6, 7\)", lambda: conv(x, EDGES, size=(6, 7))),
+        (ValueError, "'x' has 15 features per node, expected 16", lambda: conv(x[:, 1:], EDGES)),
+        (ValueError, r"'x' must have shape \[N, F\]", lambda: conv(x[None], EDGES)),
+        (ValueError, "'heads' must be at least 1, got 0", lambda: layer(8, 4, heads=0)),
+        (ValueError, r"'dropout' must lie in \[0, 1\], got 1.5", lambda: layer(8, 4, dropout=1.5)),
+        (
+            ValueError,
+            "unknown 'fill_value' 'men'; did you mean .*'mean'",
+            lambda: layer(8, 4, fill_value="men"),
+        ),
+        (
+            ValueError,
+            r"'x' is \(x_src, None\), but residual=True",
+            lambda: layer(WIDTH, 4, residual=True)((x, None), EDGES),
+        ),
+    ]
+    for error, text, call in cases:
+        with pytest.raises(error, match=text):
+            call()
+
+
+CHECKS = [
+    equals_the_peer_with_its_weights,
+    starts_from_the_peer_s_distribution,
+    takes_every_form_of_edge_index,
+    takes_bipartite_and_lazy_sizes,
+    returns_weights_in_input_order,
+    is_the_same_when_watched,
+    explainers_see_the_right_edges,
+    keeps_edge_features_straight,
+    has_an_output_without_edges,
+    prints_what_differs_from_the_default,
+    compiles_without_a_graph_break,
+    works_in_half_precision,
+    repeats_bit_by_bit,
+    survives_copies_and_checkpoints,
+    names_what_is_wrong,
+]
+
+
+@pytest.fixture(params=CHECKS, ids=lambda check: check.__name__)
+def layer_check(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """One point of the layer contract, to be called with a layer and the peer it must equal."""
+    check: Callable[..., None] = request.param
+    return check

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch_geometric import nn as pyg
+
+from graphattn.nn import GATConv
+
+
+def test_contract(layer_check: Callable[..., None]) -> None:
+    layer_check(GATConv, peer=pyg.GATConv)
+
+
+def test_sources_alone_equal_pyg() -> None:
+    x, edges = torch.randn(4, 8), torch.tensor([[0, 1, 2, 3], [0, 0, 1, 4]])
+    ours, theirs = GATConv(8, 4, heads=2), pyg.GATConv(8, 4, heads=2)
+    ours.load_state_dict(theirs.state_dict())
+    expected = theirs((x, None), edges, size=(4, 5))
+    torch.testing.assert_close(ours((x, None), edges, size=(4, 5)), expected)
+    assert ours((x, None), edges[:, :3]).shape == (4, 8)
+
+
+def test_ranking_of_neighbours_is_the_same_for_all_queries() -> None:
+    # GATv2 paper, theorem 1: on a complete bipartite graph GAT's attention is static.
+    torch.manual_seed(0)
+    edges = torch.cartesian_prod(torch.arange(6), torch.arange(5)).t()
+    conv = GATConv((8, 8), 4, heads=3, add_self_loops=False)
+    x = (torch.randn(6, 8), torch.randn(5, 8))
+    _, (_, alpha) = conv(x, edges, return_attention_weights=True)
+    order = alpha.view(6, 5, 3).argsort(dim=0)
+    assert (order == order[:, :1]).all()

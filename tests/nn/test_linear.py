@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric import nn as pyg
+
+from graphattn.nn import Linear
+
+
+def test_sparse_equals_dense_and_pyg() -> None:
+    ours, theirs = Linear(5, 3), pyg.Linear(5, 3)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(4, 5).relu()
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours(x.to_sparse_csr()), theirs(x))
+
+
+def test_lazy_width_from_sparse_features() -> None:
+    lazy = Linear(-1, 3)
+    assert lazy(torch.eye(4).to_sparse_csr()).shape == (4, 3)
+    assert lazy.in_channels == 4
+
+
+def test_wrong_width() -> None:
+    with pytest.raises(ValueError, match="'x' has 4 features per node, expected 5"):
+        Linear(5, 3)(torch.randn(2, 4))

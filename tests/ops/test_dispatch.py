@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from graphattn.ops import _dispatch, _native
+from graphattn.ops._dispatch import choices, choose, use_implementation
+
+needs_native = pytest.mark.skipif(
+    _native.why_missing() is not None, reason="the native library was not built"
+)
+
+
+@needs_native
+def test_the_fastest_is_taken() -> None:
+    assert choose("build_csr", "cpu").implementation == "cpu"
+    assert choose("build_csr", "cuda").implementation == "reference"
+
+
+def test_an_op_without_a_fast_path_uses_its_reference() -> None:
+    choice = choose("edge_softmax", "cpu")
+    assert (choice.implementation, choice.reason) == (
+        "reference",
+        "no other implementation on cpu yet",
+    )
+
+
+@needs_native
+def test_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(_dispatch.ENVIRONMENT_SWITCH, "reference")
+    assert choose("build_csr", "cpu").implementation == "reference"
+    with use_implementation("cpu"):
+        assert choose("build_csr", "cpu").implementation == "cpu"
+    assert choose("build_csr", "cpu").reason == "'reference' was asked for"
+
+
+def test_an_unknown_wish_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="unknown implementation 'gpus'; did you mean 'gpu'"):
+        use_implementation("gpus").__enter__()
+    monkeypatch.setenv(_dispatch.ENVIRONMENT_SWITCH, "triton")
+    with pytest.raises(ValueError, match="unknown implementation 'triton'"):
+        choose("build_csr", "cpu")
+
+
+def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_native, "why_missing", lambda: "not built")
+    assert choose("build_csr", "cpu").reason == "native library not built"
+    with use_implementation("cpu"), pytest.raises(RuntimeError, match="'cpu' was asked for"):
+        choose("build_csr", "cpu")
+
+
+def test_all_ops_are_listed() -> None:
+    assert [choice.op for choice in choices("cpu")] == sorted(_dispatch.FAST_PATHS)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from graphattn.ops import sparse_dropout, sparse_linear
+
+
+@pytest.fixture
+def x() -> Tensor:
+    torch.manual_seed(0)
+    return torch.randn(7, 5) * (torch.rand(7, 5) < 0.3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_equals_the_dense_map(x: Tensor, dtype: torch.dtype) -> None:
+    weight = torch.randn(3, 5, dtype=dtype, requires_grad=True)
+    bias = torch.randn(3, dtype=dtype, requires_grad=True)
+    out = sparse_linear(x.to_sparse_csr(), weight, bias)
+    assert out.dtype == dtype
+    expected = linear(x.to(dtype), weight, bias)
+    tolerance = {"rtol": 1e-2, "atol": 2e-2} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(out, expected, **tolerance)
+    cotangent = torch.randn_like(expected)
+    for got, want in zip(
+        torch.autograd.grad(out, (weight, bias), cotangent),
+        torch.autograd.grad(expected, (weight, bias), cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, want, **tolerance)
+
+
+def test_autocast_does_not_touch_it(x: Tensor) -> None:
+    weight = torch.randn(3, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = sparse_linear(x.to_sparse_csr(), weight)
+    torch.testing.assert_close(out, x @ weight.t())
+
+
+def test_no_rows() -> None:
+    assert sparse_linear(torch.zeros(0, 5).to_sparse_csr(), torch.randn(3, 5)).shape == (0, 3)
+
+
+def test_dropout_hits_non_zeros_with_the_right_rate() -> None:
+    torch.manual_seed(0)
+    dense = torch.zeros(1000, 50)
+    dense[:, ::5] = 1.0
+    x = dense.to_sparse_csr()
+    dropped = sparse_dropout(x, 0.6, training=True).to_dense()
+    assert set(dropped.unique().tolist()) == {0.0, 2.5}
+    assert abs((dropped[:, ::5] > 0).float().mean().item() - 0.4) < 0.02
+    assert (dropped[dense == 0] == 0).all()
+    assert sparse_dropout(x, 0.6, training=False) is x
+    assert sparse_dropout(x, 0.0, training=True) is x
+
+
+def test_bad_input(x: Tensor) -> None:
+    with pytest.raises(TypeError, match=r"must be a torch.sparse_csr tensor, got .*strided"):
+        sparse_linear(x, torch.randn(3, 5))
+    with pytest.raises(ValueError, match=r"'weight' must have shape \[any, 5\], got \[3, 4\]"):
+        sparse_linear(x.to_sparse_csr(), torch.randn(3, 4))
+    with pytest.raises(ValueError, match=r"'p' must lie in \[0, 1\], got 2"):
+        sparse_dropout(x.to_sparse_csr(), 2.0, training=True)
+    with pytest.raises(ValueError, match="'x' is sparse and requires a gradient"):
+        sparse_linear(x.to_sparse_csr().requires_grad_(), torch.randn(3, 5))
