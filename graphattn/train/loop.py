@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import asdict
 from typing import Any, cast
@@ -22,6 +20,7 @@ from tqdm.auto import tqdm
 
 from graphattn.data import check_data
 from graphattn.train.config import TrainConfig
+from graphattn.train.device import deterministic, make_fabric
 from graphattn.train.environment import describe_environment
 from graphattn.train.evaluation import evaluate, metric_name, predict, split_scores
 from graphattn.train.interrupt import Interrupt, deferred_interrupt
@@ -35,7 +34,7 @@ __all__ = ["fit"]
 
 logger = logging.getLogger("graphattn")
 
-COLUMNS = ("epoch", "train_loss", "val_loss", "val_metric")
+COLUMNS = ("train_loss", "val_loss", "val_metric")
 # What may differ between a run and its continuation, since no number depends on it.
 FREE_ON_RESUME = ("checkpoint_seconds",)
 
@@ -102,10 +101,10 @@ def fit(
         run.load_weights(model)
         return run.read_report()
 
-    fabric = _make_fabric(config)
+    fabric = make_fabric(config.accelerator, config.precision)
     logger.info("training on %s (%d threads)", fabric.device, torch.get_num_threads())
     seed_everything(seed)
-    with _deterministic(config.deterministic), deferred_interrupt(enabled=run is not None) as stop:
+    with deterministic(config.deterministic), deferred_interrupt(enabled=run is not None) as stop:
         trainer = _Trainer(fabric, model, data, config, seed=seed, batches=batches, run=run)
         trainer.train(stop, progress=progress)
         return trainer.finish(name=name or type(model).__name__, split=split)
@@ -148,7 +147,7 @@ class _Trainer:
         total = self.config.max_epochs
         with tqdm(total=total, initial=state.epoch, disable=not progress, unit="epoch") as bar:
             while state.epoch < total and not stopping.stop:
-                _, loss, _, metric = self._epoch()
+                loss, _, metric = self._epoch()
                 bar.set_postfix_str(
                     f"loss {loss:.4f}, val {metric:.4f}, "
                     f"best {stopping.selected_metric:.4f} (epoch {stopping.best_epoch})",
@@ -186,27 +185,26 @@ class _Trainer:
             self.run.write_report(report)
         return report
 
-    def _epoch(self) -> tuple[float, ...]:
-        """Train on every batch, look at the validation nodes, and write the row of the epoch."""
+    def _epoch(self) -> list[float]:
+        """Train on every batch, look at the validation nodes; the values of :data:`COLUMNS`."""
         state, epoch = self.state, self.state.epoch + 1
         loss = self._train_on_batches(epoch)
         val_loss, val_metric = split_scores(self._outputs(), self.data, "val")
         # One transfer from the device per epoch.
-        values = torch.stack([loss, val_loss, val_metric]).tolist()
-        for column, value in zip(COLUMNS[1:], values, strict=True):
+        values: list[float] = torch.stack([loss, val_loss, val_metric]).tolist()
+        for column, value in zip(COLUMNS, values, strict=True):
             if not math.isfinite(value):
                 raise FloatingPointError(f"{column} is {value} in epoch {epoch}")
         if state.stopping.update(epoch, loss=values[1], metric=values[2]):
             state.keep_weights()
             self._best_is_saved = False
         state.epoch = epoch
-        row = (epoch, *values)
-        state.history.append(row)
-        return row
+        state.history.append(tuple(values))
+        return values
 
     def _train_on_batches(self, epoch: int) -> Tensor:
         """Go through the batches once; the mean loss over their training nodes."""
-        self.model.train()  # a third of the time that the module's own takes
+        self.model.train()  # Fabric's wrapper takes several times as long
         total, nodes = torch.zeros((), device=self.fabric.device), 0
         for batch in self.batches:
             if batch is not self.data:
@@ -281,29 +279,3 @@ def _check_task(data: Data) -> None:
         shape = list(data[f"{split}_mask"].shape)
         if len(shape) != 1:
             raise ValueError(f"'data.{split}_mask' must be of one split [N], got shape {shape}")
-
-
-def _make_fabric(config: TrainConfig) -> Fabric:
-    """Pick the device."""
-    try:
-        return Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
-    except RuntimeError as error:
-        raise ValueError(
-            f"'accelerator' {config.accelerator!r} can't be used here: {error}"
-        ) from error
-
-
-@contextmanager
-def _deterministic(enabled: bool) -> Iterator[None]:
-    """Switch torch's deterministic algorithms on for a while."""
-    if not enabled:
-        yield
-        return
-    before = torch.get_deterministic_debug_mode()
-    # cuBLAS is deterministic only with a fixed workspace; torch raises if this is not set.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_deterministic_debug_mode(before)

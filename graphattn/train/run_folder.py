@@ -155,13 +155,14 @@ class RunFolder:
         """Write ``metrics.csv``; floats are written so that they read back exactly.
 
         Args:
-            columns: Names of the columns.
-            rows: One sequence per epoch.
+            columns: Names of the columns behind the first, which is the epoch.
+            rows: One sequence per epoch, from the first on.
 
         Raises:
             OSError: If it can't be written.
         """
-        lines = [",".join(columns), *(",".join(map(repr, row)) for row in rows)]
+        numbered = ((epoch, *row) for epoch, row in enumerate(rows, start=1))
+        lines = [",".join(("epoch", *columns)), *(",".join(map(repr, row)) for row in numbered)]
         content = "".join(f"{line}\n" for line in lines).encode()
         self._write(self.metrics_path, lambda file: file.write(content))
 
