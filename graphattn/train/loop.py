@@ -137,19 +137,20 @@ class _Trainer:
         self._best_is_saved = False
         if run is not None:
             self._restore(run)
-            run.write_environment(describe_environment(fabric.device))
+            if not run.environment_path.exists():
+                run.write_environment(describe_environment(fabric.device))
         self._started = time.monotonic() - self.state.seconds
 
     def train(self, stop: Interrupt, *, progress: bool) -> None:
         """Run epochs until patience, ``max_epochs`` or Ctrl-C ends them."""
         state, stopping = self.state, self.state.stopping
         saved = time.monotonic()
-        total = self.config.max_epochs
+        total, name = self.config.max_epochs, metric_name(self.data.y)
         with tqdm(total=total, initial=state.epoch, disable=not progress, unit="epoch") as bar:
             while state.epoch < total and not stopping.stop:
                 loss, _, metric = self._epoch()
                 bar.set_postfix_str(
-                    f"loss {loss:.4f}, val {metric:.4f}, "
+                    f"loss {loss:.4f}, val {name} {metric:.4f}, "
                     f"best {stopping.selected_metric:.4f} (epoch {stopping.best_epoch})",
                     refresh=False,
                 )

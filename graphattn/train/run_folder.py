@@ -81,17 +81,13 @@ class RunFolder:
             raise ValueError(f"'name' must be a relative path below 'root', got {name!r}")
         parent = Path(root).joinpath(*parts)
         stem = f"{datetime.now():%Y%m%d-%H%M%S}-seed{seed}"
+        path, attempt = parent / stem, 1
         with _explained(parent):
-            for attempt in range(1, 10_000):
-                path = parent / (stem if attempt == 1 else f"{stem}-{attempt}")
-                try:
-                    path.mkdir(parents=True)
-                except FileExistsError:
-                    if path.exists():
-                        continue
-                    raise
-                return cls(path)
-        raise FileExistsError(f"{parent / stem} and 9998 more exist already")
+            parent.mkdir(parents=True, exist_ok=True)
+            while not _make_folder(path):
+                attempt += 1
+                path = parent / f"{stem}-{attempt}"
+        return cls(path)
 
     @property
     def finished(self) -> bool:
@@ -263,6 +259,15 @@ class RunFolder:
         """Write a file whole or not at all, with an error that explains."""
         with _explained(path):
             write_atomically(path, write)
+
+
+def _make_folder(path: Path) -> bool:
+    """Make a folder unless the name is taken; whether it was made."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 @contextmanager

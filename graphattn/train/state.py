@@ -62,7 +62,8 @@ class TrainState:
         Raises:
             ValueError: If it belongs to another model.
         """
-        check_weights(self.model, state["model"], source=source)
+        for weights in (state["model"], state["best"]):
+            check_weights(self.model, weights, source=source)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.stopping.load_state_dict(state["stopping"])
