@@ -1,0 +1,49 @@
+"""Experiments with their published numbers: model, data set and training in one name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from graphattn._core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from graphattn.recipes.experiment import DataConfig, Experiment, Published
+    from graphattn.recipes.registry import RECIPES, recipe
+    from graphattn.recipes.running import build_model, load_data, open_run, resume, run, take_split
+    from graphattn.recipes.table import collect_reports, results_table
+
+__all__ = [
+    "RECIPES",
+    "DataConfig",
+    "Experiment",
+    "Published",
+    "build_model",
+    "collect_reports",
+    "load_data",
+    "open_run",
+    "recipe",
+    "results_table",
+    "resume",
+    "run",
+    "take_split",
+]
+
+# No module here may have the name of a function: importing it would hide the function.
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "DataConfig": "experiment",
+        "Experiment": "experiment",
+        "Published": "experiment",
+        "RECIPES": "registry",
+        "build_model": "running",
+        "collect_reports": "table",
+        "load_data": "running",
+        "open_run": "running",
+        "recipe": "registry",
+        "results_table": "table",
+        "resume": "running",
+        "run": "running",
+        "take_split": "running",
+    },
+)

@@ -1,0 +1,125 @@
+"""What a recipe is: a model, a data set, a way to train, and the number to reproduce."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from graphattn._core.errors import unknown_name
+from graphattn.models import METHODS, GATConfig, ModelConfig
+from graphattn.train import TrainConfig
+
+__all__ = ["DataConfig", "Experiment", "Published"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data set, and how it is prepared."""
+
+    name: str = "digits"
+    """Data set, as `graphattn datasets` lists it."""
+    split: str | None = None
+    """Split protocol of its card; the card's default if None."""
+    normalize_features: bool = False
+    """Scale the features of each node to sum to one."""
+    undirected: bool = False
+    """Add the reverse of every edge."""
+    sparse_features: bool = False
+    """Keep features as a sparse matrix: faster where most are zero."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A result from the literature, in percent."""
+
+    mean: float
+    """Mean over runs."""
+    sd: float
+    """Spread over runs."""
+    n: int
+    """Number of runs."""
+    source: str
+    """Where it stands."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides a result, but the seed."""
+
+    name: str
+    """Name of the recipe, or of the combination."""
+    model: ModelConfig = field(default_factory=GATConfig)
+    """The network."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The data."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """The training."""
+    published: Published | None = None
+    """What to compare with."""
+    baseline: str | None = None
+    """Recipe to train beside this one for comparison."""
+    note: str = ""
+    """What a reader of the results should know."""
+
+    @property
+    def method(self) -> str:
+        """Name of the model's method, as in :data:`graphattn.models.METHODS`."""
+        return next(name for name, config in METHODS.items() if config is type(self.model))
+
+    def changed(self, *, model: ModelConfig, data: DataConfig, train: TrainConfig) -> Experiment:
+        """This experiment with other settings; if a result may differ, under another name.
+
+        Args:
+            model: The network.
+            data: The data.
+            train: The training; where it runs and how often it saves may differ freely.
+        """
+        free = ("accelerator", "checkpoint_seconds", "deterministic", "compile")
+        same_numbers = replace(train, **{name: getattr(self.train, name) for name in free})
+        now = replace(self, model=model, data=data, train=train)
+        if (model, data, same_numbers) == (self.model, self.data, self.train):
+            return now
+        return replace(now, name=f"{self.name}-modified", published=None, baseline=None, note="")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values for ``config.yaml``."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "model": asdict(self.model),
+            "data": asdict(self.data),
+            "train": asdict(self.train),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
+        """Make an experiment of what :meth:`to_dict` returned.
+
+        Raises:
+            ValueError: If a key is missing or unknown, with the nearest known ones.
+        """
+        for key in values:
+            if key not in ("name", "method", "model", "data", "train"):
+                raise unknown_name("key of a config", key, ("name", "method", "model", "data"))
+        missing = [k for k in ("name", "method", "model", "data", "train") if k not in values]
+        if missing:
+            raise ValueError(f"the config lacks {', '.join(missing)}")
+        if values["method"] not in METHODS:
+            raise unknown_name("method", values["method"], METHODS)
+        return cls(
+            name=values["name"],
+            model=_build(METHODS[values["method"]], values["model"], "model"),
+            data=_build(DataConfig, values["data"], "data"),
+            train=_build(TrainConfig, values["train"], "train"),
+        )
+
+
+def _build(config: type[T], values: Mapping[str, Any], section: str) -> T:
+    known = [f.name for f in fields(config)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise unknown_name(f"key of '{section}'", key, known)
+    return config(**values)

@@ -1,0 +1,59 @@
+"""Graph Attention Networks, Velickovic et al., ICLR 2018 (https://arxiv.org/abs/1710.10903)."""
+
+from __future__ import annotations
+
+from graphattn.models import GATConfig, MLPConfig
+from graphattn.recipes.experiment import DataConfig, Experiment, Published
+from graphattn.train import TrainConfig
+
+__all__ = ["citeseer", "cora", "digits", "digits_mlp"]
+
+_SOURCE = "GAT paper, table 2"
+# Section 3.3 and the authors' script for Cora: Adam until neither validation loss nor accuracy has
+# improved for 100 epochs.
+_TRAIN = TrainConfig(
+    lr=0.005, weight_decay=5e-4, max_epochs=100_000, patience=100, monitor="loss_and_metric"
+)
+
+
+def cora() -> Experiment:
+    """GAT on Cora with the public split, as in the authors' code."""
+    return Experiment(
+        name="gat/cora",
+        model=GATConfig(hidden_channels=64, heads=8, out_heads=1, dropout=0.6),
+        data=DataConfig("cora", "public", normalize_features=True, sparse_features=True),
+        train=_TRAIN,
+        published=Published(83.0, 0.7, 100, _SOURCE),
+    )
+
+
+def citeseer() -> Experiment:
+    """GAT on Citeseer with the public split, settings of the paper."""
+    return Experiment(
+        name="gat/citeseer",
+        model=GATConfig(hidden_channels=64, heads=8, out_heads=1, dropout=0.6),
+        data=DataConfig("citeseer", "public", normalize_features=True, sparse_features=True),
+        train=_TRAIN,
+        published=Published(72.5, 0.7, 100, _SOURCE),
+    )
+
+
+def digits() -> Experiment:
+    """GAT on the embedded graph of digits; no paper has it."""
+    return Experiment(
+        name="gat/digits",
+        model=GATConfig(hidden_channels=64, heads=8, out_heads=1, dropout=0.4),
+        data=DataConfig("digits"),
+        train=TrainConfig(lr=0.01, weight_decay=5e-4, max_epochs=300, patience=50),
+        baseline="mlp/digits",
+    )
+
+
+def digits_mlp() -> Experiment:
+    """What the same training gives without the edges of the graph of digits."""
+    return Experiment(
+        name="mlp/digits",
+        model=MLPConfig(hidden_channels=64, dropout=0.4),
+        data=DataConfig("digits"),
+        train=TrainConfig(lr=0.01, weight_decay=5e-4, max_epochs=300, patience=50),
+    )

@@ -1,0 +1,177 @@
+"""Carrying out an experiment: data, seed, model, training, run folder."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from torch.nn import Module
+from torch_geometric import seed_everything
+from torch_geometric.data import Data
+from torch_geometric.transforms import Compose, NormalizeFeatures, ToUndirected
+
+from graphattn.data import SparseFeatures, load, select_split
+from graphattn.recipes.experiment import DataConfig, Experiment
+from graphattn.train import Report, RunFolder, fit
+
+__all__ = ["Run", "build_model", "load_data", "open_run", "resume", "run", "take_split"]
+
+
+class Run(NamedTuple):
+    """A run folder with what it takes to go on with it."""
+
+    experiment: Experiment
+    """What is run."""
+    seed: int
+    """Its seed."""
+    folder: RunFolder
+    """Where its files are."""
+
+
+def load_data(
+    config: DataConfig,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    offline: bool = False,
+) -> Data:
+    """Load and prepare a data set.
+
+    Args:
+        config: Which set, and what is done to it.
+        root: Folder of all data sets; see :func:`graphattn.data.load`.
+        seed: Seed of a split that is drawn.
+        offline: Never use the network.
+
+    Returns:
+        The graph, with the masks of all splits.
+    """
+    steps = [
+        *([NormalizeFeatures()] if config.normalize_features else []),
+        *([ToUndirected()] if config.undirected else []),
+        *([SparseFeatures()] if config.sparse_features else []),
+    ]
+    return load(
+        config.name,
+        root=root,
+        split=config.split,
+        seed=seed,
+        offline=offline,
+        transform=Compose(steps),
+    )
+
+
+def run(
+    experiment: Experiment,
+    seed: int,
+    *,
+    runs: str | os.PathLike[str] | None = "runs",
+    root: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Carry out an experiment once.
+
+    Of a protocol with several splits, seed ``k`` takes split ``k`` modulo their number.
+
+    Args:
+        experiment: What to run.
+        seed: Seeds the initialisation, the training and a split that is drawn.
+        runs: Folder in which the run folder is made; ``None`` writes nothing.
+        root: Folder of all data sets.
+        offline: Never use the network.
+        progress: Show a progress bar.
+
+    Returns:
+        The figures of the selected epoch.
+
+    Raises:
+        ValueError: If data or settings do not fit; see :func:`graphattn.train.fit`.
+        OSError: If the run folder can't be written.
+    """
+    data = load_data(experiment.data, root=root, seed=seed, offline=offline)
+    folder = None
+    if runs is not None:
+        folder = RunFolder.create(runs, experiment.name, seed)
+        folder.write_config({**experiment.to_dict(), "seed": seed})
+    return _fit(experiment, seed, data, folder, resume=False, progress=progress)
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Read what a run folder was begun with.
+
+    Raises:
+        ValueError: If it is no run folder, or its ``config.yaml`` has an unknown key.
+        OSError: If a file can't be read.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    if "seed" not in config:
+        raise ValueError(f"{folder.config_path} lacks 'seed'")
+    seed = config.pop("seed")
+    return Run(Experiment.from_dict(config), seed, folder)
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Continue a run; it ends with the numbers of one that was never interrupted.
+
+    Args:
+        path: Its run folder.
+        root: Folder of all data sets.
+        offline: Never use the network.
+        progress: Show a progress bar.
+
+    Returns:
+        The figures of the selected epoch; those of a finished run without training.
+
+    Raises:
+        ValueError: If the folder or its checkpoint is damaged or of another model.
+        OSError: If a file can't be read or written.
+    """
+    experiment, seed, folder = open_run(path)
+    data = load_data(experiment.data, root=root, seed=seed, offline=offline)
+    return _fit(experiment, seed, data, folder, resume=True, progress=progress)
+
+
+def build_model(experiment: Experiment, data: Data, seed: int) -> Module:
+    """Make the network of an experiment with the parameters of a seed."""
+    seed_everything(seed)
+    edge_dim = None if data.edge_attr is None else data.edge_attr.size(-1)
+    return experiment.model.build(data.num_node_features, data.num_classes, edge_dim)
+
+
+def take_split(data: Data, seed: int) -> tuple[Data, str]:
+    """The split that belongs to a seed, and its index if there are several."""
+    if data.train_mask.dim() == 1:
+        return data, ""
+    index = seed % data.train_mask.size(1)
+    return select_split(data, index), f"[{index}]"
+
+
+def _fit(
+    experiment: Experiment,
+    seed: int,
+    data: Data,
+    folder: RunFolder | None,
+    *,
+    resume: bool,
+    progress: bool,
+) -> Report:
+    data, index = take_split(data, seed)
+    return fit(
+        build_model(experiment, data, seed),
+        data,
+        experiment.train,
+        seed=seed,
+        run=folder,
+        resume=resume,
+        progress=progress,
+        name=experiment.name,
+        split=f"{experiment.data.split or 'default'}{index}",
+    )
