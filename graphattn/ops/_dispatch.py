@@ -29,7 +29,7 @@ FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
         "edge_softmax": frozenset(),
         "gat_attend": frozenset(),
         "gatv2_attend": frozenset(),
-        "sparse_linear": frozenset(),
+        "sparse_linear": frozenset({"cpu"}),
         "spmm": frozenset(),
     }
 )

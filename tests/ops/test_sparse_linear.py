@@ -5,7 +5,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from graphattn.ops import sparse_dropout, sparse_linear
+from graphattn.ops import _native, sparse_dropout, sparse_linear, use_implementation
+
+IMPLEMENTATIONS = [
+    "reference",
+    pytest.param(
+        "cpu",
+        marks=pytest.mark.skipif(
+            _native.why_missing() is not None, reason="the native library was not built"
+        ),
+    ),
+]
 
 
 @pytest.fixture
@@ -14,11 +24,13 @@ def x() -> Tensor:
     return torch.randn(7, 5) * (torch.rand(7, 5) < 0.3)
 
 
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_equals_the_dense_map(x: Tensor, dtype: torch.dtype) -> None:
+def test_equals_the_dense_map(x: Tensor, dtype: torch.dtype, implementation: str) -> None:
     weight = torch.randn(3, 5, dtype=dtype, requires_grad=True)
     bias = torch.randn(3, dtype=dtype, requires_grad=True)
-    out = sparse_linear(x.to_sparse_csr(), weight, bias)
+    with use_implementation(implementation):
+        out = sparse_linear(x.to_sparse_csr(), weight, bias)
     assert out.dtype == dtype
     expected = linear(x.to(dtype), weight, bias)
     tolerance = {"rtol": 1e-2, "atol": 2e-2} if dtype == torch.bfloat16 else {}
@@ -32,15 +44,24 @@ def test_equals_the_dense_map(x: Tensor, dtype: torch.dtype) -> None:
         torch.testing.assert_close(got, want, **tolerance)
 
 
-def test_autocast_does_not_touch_it(x: Tensor) -> None:
-    weight = torch.randn(3, 5)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_autocast_does_not_touch_it(x: Tensor, implementation: str) -> None:
+    weight = torch.randn(3, 5, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16), use_implementation(implementation):
         out = sparse_linear(x.to_sparse_csr(), weight)
+    out.sum().backward()
     torch.testing.assert_close(out, x @ weight.t())
+    torch.testing.assert_close(weight.grad, x.sum(0).expand(3, -1))
 
 
-def test_no_rows() -> None:
-    assert sparse_linear(torch.zeros(0, 5).to_sparse_csr(), torch.randn(3, 5)).shape == (0, 3)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_no_rows(implementation: str) -> None:
+    weight = torch.randn(3, 5, requires_grad=True)
+    with use_implementation(implementation):
+        out = sparse_linear(torch.zeros(0, 5).to_sparse_csr(), weight)
+    assert out.shape == (0, 3)
+    out.sum().backward()
+    assert (weight.grad == 0).all()
 
 
 def test_dropout_hits_non_zeros_with_the_right_rate() -> None:

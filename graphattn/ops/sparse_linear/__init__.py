@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from graphattn.ops._check import check_shape
-from graphattn.ops.sparse_linear import reference
+from graphattn.ops._dispatch import choose
+from graphattn.ops.sparse_linear import cpu, reference
 
 __all__ = ["sparse_dropout", "sparse_linear"]
 
@@ -38,6 +39,8 @@ def sparse_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     check_shape(weight, "weight", (None, x.size(1)))
     if x.requires_grad:
         raise ValueError("'x' is sparse and requires a gradient; make it dense to differentiate it")
+    if choose("sparse_linear", x.device.type).implementation == "cpu":
+        return cpu.sparse_linear(x, weight, bias)
     return reference.sparse_linear(x, weight, bias)
 
 

@@ -1,0 +1,17 @@
+"""What is measured: every case by name, as a function that makes its contenders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from graphattn.bench.contender import Contender
+from graphattn.bench.cora_step import cora_step
+
+__all__ = ["CASES"]
+
+CASES: Mapping[str, Callable[[str | os.PathLike[str] | None], list[Contender]]] = MappingProxyType(
+    {"cora-step": cora_step}
+)
+"""Cases by name; each is called with the folder of the data sets."""
