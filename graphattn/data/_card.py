@@ -160,7 +160,8 @@ def card(name: str) -> Card:
 
 def cards() -> tuple[Card, ...]:
     """The cards of all data sets, by name."""
-    return tuple(read_card(path) for path in sorted(_folder().glob("*.yaml")))
+    paths = sorted(_folder().glob("*.yaml"), key=lambda path: path.stem)
+    return tuple(read_card(path) for path in paths)
 
 
 @cache

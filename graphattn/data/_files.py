@@ -15,6 +15,8 @@ from pathlib import Path
 from graphattn.data._card import Card
 
 __all__ = [
+    "announce_download",
+    "brief",
     "cache_folder",
     "check_hashes",
     "damaged",
@@ -80,6 +82,7 @@ def find_raw(card: Card, split: str | None, root: Path, *, offline: bool) -> tup
 
     Raises:
         FileNotFoundError: If files are missing and must not be downloaded.
+        FileExistsError: If there is a part of an OGB set, or another release, in the way.
     """
     missing = _missing(card, split, root)
     if not missing:
@@ -91,6 +94,11 @@ def find_raw(card: Card, split: str | None, root: Path, *, offline: bool) -> tup
             f"data set {card.name!r} is not complete in {str(root)!r} and downloading is switched "
             f"off; put these files there: {', '.join(missing)} (from {card.source}), or name "
             "another 'root'"
+        )
+    if not present and card.loader.kind == "ogb" and (base / card.raw(split)).exists():
+        raise FileExistsError(
+            f"{str(base / card.raw(split))!r} is not a complete copy of {card.name!r} (or another "
+            "release of it); move it away to download the set again"
         )
     return base, present
 
@@ -151,9 +159,8 @@ def publish(source: Path, target: Path) -> None:
         os.replace(file, place)
 
 
-@contextlib.contextmanager
-def downloading(card: Card, target: Path) -> Iterator[None]:
-    """Say what is fetched, from where and how big; name the data set if it fails.
+def announce_download(card: Card, target: Path) -> None:
+    """Say what will be fetched, from where and how big.
 
     The line is a warning, so that it shows without any logging set up.
     """
@@ -161,10 +168,18 @@ def downloading(card: Card, target: Path) -> Iterator[None]:
     logger.warning(
         "downloading data set %r from %s (%s) to %s", card.name, card.source, size, target
     )
+
+
+@contextlib.contextmanager
+def downloading(card: Card, target: Path) -> Iterator[None]:
+    """Name the data set, and where its files could be put by hand, if fetching it fails."""
     try:
         yield
     except OSError as error:
-        text = f"downloading data set {card.name!r} from {card.source} failed: {error}"
+        text = (
+            f"downloading data set {card.name!r} from {card.source} failed: {error}; its files can "
+            f"also be put into {str(target)!r} by hand"
+        )
         raise (OSError(text) if error.errno is None else OSError(error.errno, text)) from error
 
 
@@ -179,8 +194,13 @@ def damaged(what: str, folder: Path) -> Iterator[None]:
             raise
         raise ValueError(
             f"cannot read the {what} in {str(folder)!r}; a file there is damaged or not what it "
-            f"should be ({type(error).__name__}: {error})"
+            f"should be ({brief(error)})"
         ) from error
+
+
+def brief(error: Exception) -> str:
+    """Kind and first line of an error; torch's go on for a page."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ def load(
         ValueError: If there is no such set or split, if a raw file is damaged or not the published
             one, or if the set is not what its card says; the error says exactly what differs.
         FileNotFoundError: If files are missing and the network is off; the error lists them.
+        FileExistsError: If an incomplete OGB set is in the way of a download.
         OSError: If downloading fails or the disk is full.
 
     Example:
@@ -87,6 +88,8 @@ def _read(
         return digits()
     place = _files.resolve_root(root)
     base, present = _files.find_raw(found, split, place, offline=_files.is_offline(offline))
+    if not present:
+        _files.announce_download(found, base / found.raw(split))
     if found.loader.kind == "ogb":
         from graphattn.data._ogb import read_ogb as read
     elif found.loader.kind == "npz":

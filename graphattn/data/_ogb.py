@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,7 @@ def official_meta(name: str) -> dict[str, Any]:
 
 def _with_masks(data: Data, parts: dict[str, Any]) -> Data:
     """Split indices become masks; a set without node features gets those of its edges."""
+    data.num_nodes = int(data.num_nodes)
     for name, part in (("train_mask", "train"), ("val_mask", "valid"), ("test_mask", "test")):
         data[name] = index_to_mask(torch.as_tensor(parts[part]), size=data.num_nodes)
     if data.x is None:
@@ -102,14 +104,21 @@ def _restore(table: Any, key: str, former: Any) -> None:
 
 @contextmanager
 def _trusted_globals() -> Iterator[None]:
-    """Let ogb's plain ``torch.load`` read its own files with ``weights_only``, now the default."""
-    arrays = [
-        (np.empty(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct")
+    """Let ogb's plain ``torch.load`` read its own files with ``weights_only``, now the default.
+
+    Besides PyG's storage these contain numpy's number of nodes and split indices.
+    """
+    makers = {"_reconstruct": np.empty(0).__reduce__()[0], "scalar": np.int64(0).__reduce__()[0]}
+    numpy_makers = [
+        (maker, f"numpy.{core}.multiarray.{name}")
+        for name, maker in makers.items()
         for core in ("core", "_core")
     ]
     dtypes = [np.ndarray, np.dtype, type(np.dtype(np.int64)), type(np.dtype(np.int32))]
-    trusted = [DataEdgeAttr, DataTensorAttr, GlobalStorage, *arrays, *dtypes]
-    with torch.serialization.safe_globals(trusted):
+    trusted = [DataEdgeAttr, DataTensorAttr, GlobalStorage, *numpy_makers, *dtypes]
+    with torch.serialization.safe_globals(trusted), warnings.catch_warnings():
+        # pandas lends ogb arrays that are read-only; nobody writes to the tensors made of them.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         yield
 
 
@@ -117,11 +126,6 @@ def _download(card: Card, home: Path, meta: dict[str, Any]) -> None:
     """Fetch and unpack the archive as ogb does, without its question for sizes above 1 GB."""
     from ogb.utils.url import download_url, extract_zip
 
-    if home.exists():
-        raise FileExistsError(
-            f"{str(home)!r} is not a complete copy of {card.name!r} (or another release of it); "
-            "move it away to download the set again"
-        )
     with staging(home) as folder, downloading(card, home):
         try:
             archive = download_url(meta["url"], folder, log=False)

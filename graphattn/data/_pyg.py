@@ -15,6 +15,7 @@ from torch_geometric.utils import to_undirected
 
 from graphattn.data._card import Card
 from graphattn.data._files import (
+    brief,
     check_hashes,
     damaged,
     downloading,
@@ -101,7 +102,7 @@ def open_dataset(make: Callable[[], Any], target: Path) -> Any:
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"cannot read the processed files in {str(target)!r}; remove that folder to make them "
-            f"anew ({type(error).__name__}: {error})"
+            f"anew ({brief(error)})"
         ) from error
 
 
@@ -123,7 +124,7 @@ def read_npz(card: Card, split: str | None, base: Path, *, present: bool) -> Dat
 
 def _parse_npz(path: Path) -> Data:
     """The arrays of the file as a graph; it has every undirected edge once."""
-    with np.load(path) as arrays:
+    with path.open("rb") as stream, np.load(stream) as arrays:
         data = Data(
             x=torch.from_numpy(arrays["node_features"]),
             y=torch.from_numpy(arrays["node_labels"]),

@@ -61,6 +61,7 @@ def csbm(
         ValueError: If an argument is out of range, or so many edges don't fit.
 
     Example:
+        >>> from torch_geometric.utils import homophily
         >>> data = csbm(1000, average_degree=8, homophily=0.25, seed=1)
         >>> data.num_edges, round(homophily(data.edge_index, data.y), 2)
         (8000, 0.25)
