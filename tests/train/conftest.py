@@ -44,6 +44,19 @@ def graph() -> Data:
 
 
 @pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> list[Data]:
+    """All graphs that were moved to the device, which PyG does in place, from now on."""
+    graphs: list[Data] = []
+
+    def to(self: Data, *_: object, **__: object) -> Data:
+        graphs.append(self)
+        return self
+
+    monkeypatch.setattr(Data, "to", to)
+    return graphs
+
+
+@pytest.fixture
 def make_model() -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         torch.manual_seed(7)

@@ -135,11 +135,13 @@ def test_l2_shrinks_the_weights(graph: Data, make_model: MakeModel) -> None:
     assert norms[1] < 0.5 * norms[0]
 
 
-def test_the_data_are_left_alone(graph: Data, make_model: MakeModel) -> None:
+def test_the_data_are_left_alone(graph: Data, make_model: MakeModel, moved: list[Data]) -> None:
     before = dict(graph.to_dict())
-    quiet(make_model(), graph)
+    quiet(make_model(), graph, batches=[graph])
     assert all(graph[key] is value for key, value in before.items())
     assert set(graph.to_dict()) == set(before)
+    assert moved
+    assert all(other is not graph for other in moved)
 
 
 # Inputs
