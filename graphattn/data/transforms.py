@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 
 import torch
@@ -29,7 +28,7 @@ class SparseFeatures(BaseTransform):
     """
 
     def forward(self, data: Data) -> Data:
-        """Return a shallow copy of the graph with sparse ``x``; called by ``transform(data)``.
+        """Make ``x`` sparse; ``transform(data)`` calls it on a shallow copy.
 
         Args:
             data: A graph with dense (or sparse) ``x`` of shape ``[N, F]``.
@@ -38,9 +37,8 @@ class SparseFeatures(BaseTransform):
         if not isinstance(x, Tensor) or x.dim() != 2:
             shape = tuple(x.shape) if isinstance(x, Tensor) else x
             raise ValueError(f"'x' must be a matrix of shape [N, F], got {shape}")
-        result = copy.copy(data)
         with warnings.catch_warnings():
             # torch says once per process that its CSR layout is new; nothing follows from it.
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-            result.x = x.to(torch.float32).to_sparse_csr()
-        return result
+            data.x = x.to(torch.float32).to_sparse_csr()
+        return data

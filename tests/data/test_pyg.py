@@ -55,7 +55,7 @@ def npz(tmp_path: Path, ring: Path, write_card: WriteCard) -> Path:
     path = ring / "Filtered" / "path.npz"
     path.parent.mkdir()
     masks = {
-        f"{part}_masks": np.stack([(nodes + split) % 3 == i for split in range(4)])
+        f"{part}_masks": np.stack([(nodes + split) % 3 == i for split in range(4)]).astype(np.uint8)
         for i, part in enumerate(("train", "val", "test"))
     }
     np.savez(
@@ -80,6 +80,7 @@ def test_npz(npz: Path, ring: Path) -> None:
     assert data.train_mask.shape == (10, 4)
     assert data.train_mask[:, 1].nonzero().view(-1).tolist() == [2, 5, 8]
     assert (data.x.dtype, data.y.dtype) == (torch.float32, torch.int64)
+    assert data.train_mask.dtype == data.val_mask.dtype == data.test_mask.dtype == torch.bool
 
 
 def test_npz_truncated(npz: Path, ring: Path) -> None:
