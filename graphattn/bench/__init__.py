@@ -1,7 +1,6 @@
 """Measurements against peers; what `graphattn bench` runs."""
 
-from graphattn.bench.contender import Contender
-from graphattn.bench.measuring import measure
+from graphattn.bench.measuring import Contender, measure
 from graphattn.bench.registry import CASES
 
 __all__ = ["CASES", "Contender", "measure"]

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 
-from graphattn.bench.contender import Contender
+from graphattn.bench.measuring import Contender
 from graphattn.recipes import load_data, recipe
 
 __all__ = ["cora_step"]

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm.auto import trange
 
-from graphattn.bench.contender import Contender
+__all__ = ["Contender", "measure"]
 
-__all__ = ["measure"]
+
+@dataclass(frozen=True)
+class Contender:
+    """A program to time."""
+
+    name: str
+    """Whose it is, and in which form."""
+    step: Callable[[], object]
+    """What is timed."""
+    output: Callable[[], Tensor]
+    """A result that must be equal for all contenders, such as the output in evaluation mode."""
 
 
 def measure(

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from graphattn.bench.contender import Contender
 from graphattn.bench.cora_step import cora_step
+from graphattn.bench.measuring import Contender
 
 __all__ = ["CASES"]
 

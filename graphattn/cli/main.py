@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("graphattn").setLevel(logging.INFO)
     try:
         return _parse(arguments or ["--help"]).run()
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; Python would complain while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"graphattn: {error}", file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ __all__ = ["METHODS", "GATConfig", "GATv2Config", "MLPConfig", "ModelConfig"]
 
 @dataclass(frozen=True)
 class GATConfig:
-    """Settings of :class:`graphattn.models.GAT`; the defaults are the paper's for Cora."""
+    """The network of the GAT paper; the defaults are its settings for Cora."""
 
     hidden_channels: int = 64
     """Width of the hidden layers, all heads together."""
@@ -49,7 +49,7 @@ class GATConfig:
 
 @dataclass(frozen=True)
 class GATv2Config(GATConfig):
-    """Settings of :class:`graphattn.models.GATv2`."""
+    """The network of the GATv2 paper."""
 
     share_weights: bool = False
     """Transform destinations with the weights of the sources."""
@@ -63,7 +63,7 @@ class GATv2Config(GATConfig):
 
 @dataclass(frozen=True)
 class MLPConfig:
-    """Settings of :class:`graphattn.models.MLP`, the comparison that sees no edges."""
+    """A perceptron, the comparison that sees no edges."""
 
     hidden_channels: int = 64
     """Width of the hidden layers."""

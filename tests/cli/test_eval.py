@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def test_gives_the_figures_of_the_report(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    graphattn("train", "gat", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 5)
+    (report,) = tmp_path.rglob("report.json")
+    done = graphattn("eval", report.parent)
+    assert done.status == 0, done.err
+    figures = json.loads(report.read_text())
+    for split in ("train", "val", "test"):
+        row = next(line for line in done.out.splitlines() if line.split()[:1] == [split])
+        assert row.split()[1:] == [
+            f"{figures[f'{split}_loss']:.4f}",
+            f"{100 * figures[f'{split}_metric']:.2f}",
+        ]
+
+
+def test_a_truncated_checkpoint(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    graphattn("train", "gat", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 2)
+    (weights,) = tmp_path.rglob("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:100])
+    done = graphattn("eval", weights.parent)
+    assert done.status == 2
+    assert "model.safetensors" in done.err

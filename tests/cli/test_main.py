@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import graphattn as package
+
+
+def test_help_answers_at_once() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", "from graphattn.cli import main; main(['--help'])"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.3
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "results", "datasets", "bench", "info"])
+def test_every_command_has_help(graphattn: Callable[..., Any], command: str) -> None:
+    done = graphattn(command, "--help")
+    assert done.status == 0
+    assert len(done.out) > 250
+    assert ":class:" not in done.out
+    assert command in graphattn("--help").out
+
+
+def test_version(graphattn: Callable[..., Any]) -> None:
+    assert graphattn("--version").out.strip() == f"graphattn {package.__version__}"
+
+
+def test_unknown_command_and_option(graphattn: Callable[..., Any]) -> None:
+    assert graphattn("trane").status == 2
+    done = graphattn("train", "gat", "--model.headds", 4)
+    assert done.status == 2
+    assert "--model.heads" in done.out + done.err

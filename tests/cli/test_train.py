@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from graphattn.cli.train import default_for, parse_seeds
+
+
+def run_folders(root: Path) -> list[Path]:
+    return sorted(path.parent for path in root.rglob("config.yaml"))
+
+
+def test_default_prints_the_comparison(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    done = graphattn("train", "--runs", tmp_path, "--no-progress")
+    assert done.status == 0, done.err
+    accuracy = {
+        line.split()[0]: float(line.split()[1])
+        for line in done.out.splitlines()
+        if line.strip().startswith(("gat/digits  ", "mlp/digits  "))
+    }
+    assert accuracy["gat/digits"] > 92 > 90 > accuracy["mlp/digits"] > 82
+    assert len(run_folders(tmp_path)) == 2
+
+
+def test_settings_reach_the_run(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    done = graphattn(
+        "train",
+        "gatv2",
+        "--dataset",
+        "digits",
+        "--seeds",
+        "3,5",
+        "--runs",
+        tmp_path,
+        "--no-progress",
+        "--model.heads",
+        2,
+        "--train.max-epochs",
+        3,
+        "--data.undirected",
+    )
+    assert done.status == 0, done.err
+    folders = run_folders(tmp_path)
+    configs = [yaml.safe_load((folder / "config.yaml").read_text()) for folder in folders]
+    assert [config["seed"] for config in configs] == [3, 5]
+    assert configs[0]["method"] == "gatv2"
+    assert configs[0]["model"]["heads"] == 2
+    assert configs[0]["train"]["max_epochs"] == 3
+    assert configs[0]["data"]["undirected"] is True
+    assert json.loads((folders[0] / "report.json").read_text())["epochs"] == 3
+
+
+def test_a_changed_recipe_is_not_its_row(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("train", "gat/digits", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 2)
+    assert graphattn(*words).status == 0
+    (folder,) = run_folders(tmp_path)
+    assert json.loads((folder / "report.json").read_text())["name"] == "gat/digits-modified"
+
+
+def test_resume_of_a_finished_run_reports_it(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("train", "gat", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 2)
+    first = graphattn(*words)
+    (folder,) = run_folders(tmp_path)
+    again = graphattn("train", "--resume", folder, "--no-progress")
+    assert again.status == 0
+    assert again.out.strip() in first.out
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("gat/coral",), "unknown recipe or method 'gat/coral'; did you mean 'gat/cora'"),
+        (("gat", "--dataset", "coral"), "unknown data set 'coral'; did you mean 'cora'"),
+        (("gat/cora", "--dataset", "citeseer"), "graphattn train gat --dataset citeseer"),
+        (("--seeds", "a"), "'seeds' must look like 3, 0-9 or 0,4,7, got 'a'"),
+        (("gat", "--model.heads", "5"), "'heads' (5) must divide 'hidden_channels' (64)"),
+        (("--resume", "nowhere"), "'path' must be an existing run folder, got 'nowhere'"),
+        (("gat", "--data.split", "publik"), "unknown split of digits 'publik'"),
+    ],
+)
+def test_bad_input(
+    graphattn: Callable[..., Any], tmp_path: Path, words: tuple[str, ...], text: str
+) -> None:
+    done = graphattn("train", *words, "--runs", tmp_path, "--no-progress")
+    assert done.status == 2
+    assert text in done.err
+    assert not list(tmp_path.rglob("report.json"))
+
+
+def test_unknown_config_key(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("train", "gat", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 2)
+    graphattn(*words)
+    (folder,) = run_folders(tmp_path)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["model"]["headds"] = 3
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    done = graphattn("train", "--resume", folder)
+    assert done.status == 2
+    assert "unknown key of 'model' 'headds'; did you mean 'heads'" in done.err
+
+
+def test_seeds() -> None:
+    assert parse_seeds("0-2,7") == [0, 1, 2, 7]
+    for text in ("", "1-", "-3", "x", "1,,2"):
+        with pytest.raises(ValueError, match="'seeds' must"):
+            parse_seeds(text)
+
+
+def test_defaults_are_those_of_the_target() -> None:
+    assert default_for(["gat/cora"]).data.name == "cora"
+    assert default_for(["mlp", "--dataset=cora"]).data.name == "cora"
+    assert default_for(["gatv2", "--dataset", "texas"]).data.name == "texas"
+    assert default_for([]).target == default_for(["--seeds", "1"]).target == "gat/digits"

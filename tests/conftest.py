@@ -1,0 +1,20 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+mpl.use("agg")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of the real data sets, in PyG's layout."""
+    root = os.environ.get("GRAPHATTN_DATA")
+    if not root:
+        pytest.skip("GRAPHATTN_DATA is not set, so there are no real data sets here")
+    return Path(root)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from graphattn.recipes import (
+    DataConfig,
+    Experiment,
+    load_data,
+    open_run,
+    recipe,
+    resume,
+    run,
+    take_split,
+)
+from graphattn.train import TrainConfig
+
+
+@pytest.fixture
+def experiment() -> Experiment:
+    return replace(recipe("gat/digits"), name="short", train=TrainConfig(max_epochs=4, lr=0.01))
+
+
+def test_the_same_seed_gives_the_same_numbers(experiment: Experiment) -> None:
+    first, second, other = (run(experiment, s, runs=None, progress=False) for s in (1, 1, 2))
+    assert first.numbers() == second.numbers()
+    assert first.test_loss != other.test_loss
+
+
+def test_a_folder_is_enough_to_go_on(experiment: Experiment, tmp_path: Path) -> None:
+    report = run(experiment, 3, runs=tmp_path, progress=False)
+    (folder,) = (path.parent for path in tmp_path.rglob("config.yaml"))
+    opened = open_run(folder)
+    assert (opened.experiment.model, opened.experiment.train, opened.seed) == (
+        experiment.model,
+        experiment.train,
+        3,
+    )
+    assert resume(folder, progress=False).numbers() == report.numbers()
+    (folder / "report.json").unlink()
+    assert resume(folder, progress=False).numbers() == report.numbers()
+
+
+def test_a_config_without_seed(experiment: Experiment, tmp_path: Path) -> None:
+    run(experiment, 0, runs=tmp_path, progress=False)
+    (path,) = tmp_path.rglob("config.yaml")
+    path.write_text(path.read_text().replace("seed:", "sead:"))
+    with pytest.raises(ValueError, match="lacks 'seed'"):
+        open_run(path.parent)
+
+
+def test_preparation_of_the_data(data_root: Path) -> None:
+    config = recipe("gat/texas").data
+    data = load_data(config, root=data_root)
+    assert data.x.layout == torch.sparse_csr
+    assert data.is_undirected()
+    sums = data.x.to_dense().sum(1)
+    torch.testing.assert_close(sums[sums > 0], torch.ones(int((sums > 0).sum())))
+    plain = load_data(DataConfig("texas"), root=data_root)
+    assert plain.x.layout == torch.strided
+    assert plain.num_edges == 325
+
+
+def test_seeds_go_round_the_splits(data_root: Path) -> None:
+    data = load_data(DataConfig("texas"), root=data_root)
+    split, index = take_split(data, 13)
+    assert index == "[3]"
+    assert torch.equal(split.train_mask, data.train_mask[:, 3])
+    assert take_split(load_data(DataConfig("digits")), 13)[1] == ""

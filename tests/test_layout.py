@@ -1,0 +1,72 @@
+"""The shape of the package: tests mirror modules, imports stay light, docstrings run."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+
+import pytest
+import torch
+
+import graphattn
+
+TESTS = Path(__file__).parent
+MODULES = sorted(
+    module.name
+    for module in walk_packages(graphattn.__path__, prefix="graphattn.")
+    if "libgraphattn" not in module.name  # the native library looks like an extension module
+)
+# Ops are packages of one function: their test stands beside those of the other ops.
+OPS = tuple(name for name in MODULES if f"{name}.reference" in MODULES)
+
+
+def place_of(name: str) -> Path | None:
+    """Where the tests of a module stand; `None` for packages and for what an op's test covers."""
+    *folders, last = name.split(".")[1:]
+    if name in OPS or name == "graphattn.ops._native":
+        return TESTS.joinpath(*folders, f"test_{last.strip('_')}.py")
+    if name.startswith(OPS) or hasattr(import_module(name), "__path__"):
+        return None
+    return TESTS.joinpath(*(folder.strip("_") for folder in folders), f"test_{last.strip('_')}.py")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_has_its_test(name: str) -> None:
+    path = place_of(name)
+    assert path is None or path.exists()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name: str) -> None:
+    result = doctest.testmod(import_module(name), extraglobs={"torch": torch})
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_names_exist(name: str) -> None:
+    module = import_module(name)
+    assert all(hasattr(module, public) for public in getattr(module, "__all__", ()))
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "graphattn",
+        "graphattn.cli",
+        "graphattn.data",
+        "graphattn.models",
+        "graphattn.recipes",
+        "graphattn.train",
+    ],
+)
+def test_imports_no_torch(package: str) -> None:
+    code = (
+        f"import sys, {package}; "
+        "print(*(name for name in ('torch', 'torch_geometric', 'pandas') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
