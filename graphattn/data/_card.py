@@ -194,7 +194,7 @@ def read_card(path: Path) -> Card:
 
 def _folder() -> Path:
     """Where the cards lie: in the package when installed, else at the top of the repository."""
-    installed = Path(__file__).with_name("cards")
+    installed = Path(__file__).with_name("datasets")
     return installed if installed.is_dir() else Path(__file__).parents[2] / "datasets"
 
 

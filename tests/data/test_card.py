@@ -87,8 +87,8 @@ def test_bad_card(write_card, tmp_path: Path, message: str, changes: dict[str, o
 
 def test_installed_cards_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_card, "__file__", str(tmp_path / "data" / "_card.py"))
-    (tmp_path / "data" / "cards").mkdir(parents=True)
-    assert _card._folder() == tmp_path / "data" / "cards"
+    (tmp_path / "data" / "datasets").mkdir(parents=True)
+    assert _card._folder() == tmp_path / "data" / "datasets"
 
 
 def test_cards_are_read_without_torch() -> None:
