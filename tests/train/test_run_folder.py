@@ -6,6 +6,7 @@ import pickle
 import resource
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from torch import Tensor, nn
 from graphattn.train import Report, RunFolder
 
 
-@pytest.fixture
-def limit_file_size() -> Iterator[Callable[[int], None]]:
-    """Let every write beyond so many bytes fail half-way, as on a full disk."""
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let every write beyond so many bytes fail half-way; pytest's own log is a file, too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -121,15 +125,12 @@ def test_a_read_only_folder_is_an_error_that_names_the_file(name: str, read_only
 @pytest.mark.parametrize("before", [None, b"what was there before"])
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_is_an_error_and_leaves_what_was_there(
-    name: str,
-    before: bytes | None,
-    run: RunFolder,
-    limit_file_size: Callable[[int], None],
+    name: str, before: bytes | None, run: RunFolder
 ) -> None:
     if before is not None:
         (run.path / name).write_bytes(before)
-    limit_file_size(4096)
-    with pytest.raises(OSError, match=f"can't write .*/{name}; the disk may be full"):
+    message = f"can't write .*/{name}; the disk may be full"
+    with pytest.raises(OSError, match=message), full_disk(4096):
         WRITERS[name](run)
     assert files(run) == ({} if before is None else {name: before})
 
