@@ -27,6 +27,8 @@ class DataConfig:
     """Scale the features of each node to sum to one."""
     undirected: bool = False
     """Add the reverse of every edge."""
+    self_loops: bool = False
+    """Give every node exactly one self-loop."""
     sparse_features: bool = False
     """Keep features as a sparse matrix: faster where most are zero."""
 
@@ -85,13 +87,12 @@ class Experiment:
         return replace(now, name=f"{self.name}-modified", published=None, baseline=None, note="")
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values for ``config.yaml``."""
+        """The settings as plain values for ``config.yaml``, which has lists but no tuples."""
+        sections = {"model": self.model, "data": self.data, "train": self.train}
         return {
             "name": self.name,
             "method": self.method,
-            "model": asdict(self.model),
-            "data": asdict(self.data),
-            "train": asdict(self.train),
+            **{key: _with_lists(asdict(section)) for key, section in sections.items()},
         }
 
     @classmethod
@@ -122,4 +123,16 @@ def _build(config: type[T], values: Mapping[str, Any], section: str) -> T:
     for key in values:
         if key not in known:
             raise unknown_name(f"key of '{section}'", key, known)
-    return config(**values)
+    return config(**{key: _with_tuples(value) for key, value in values.items()})
+
+
+def _with_lists(value: Any) -> Any:
+    """A copy with a list for every tuple."""
+    if isinstance(value, dict):
+        return {key: _with_lists(each) for key, each in value.items()}
+    return [_with_lists(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _with_tuples(value: Any) -> Any:
+    """A copy with a tuple for every list."""
+    return tuple(_with_tuples(each) for each in value) if isinstance(value, list) else value

@@ -8,7 +8,13 @@ from typing import NamedTuple
 from torch.nn import Module
 from torch_geometric import seed_everything
 from torch_geometric.data import Data
-from torch_geometric.transforms import Compose, NormalizeFeatures, ToUndirected
+from torch_geometric.transforms import (
+    AddSelfLoops,
+    Compose,
+    NormalizeFeatures,
+    RemoveSelfLoops,
+    ToUndirected,
+)
 
 from graphattn.data import SparseFeatures, load, select_split
 from graphattn.recipes.experiment import DataConfig, Experiment
@@ -49,6 +55,7 @@ def load_data(
     steps = [
         *([NormalizeFeatures()] if config.normalize_features else []),
         *([ToUndirected()] if config.undirected else []),
+        *([RemoveSelfLoops(), AddSelfLoops()] if config.self_loops else []),
         *([SparseFeatures()] if config.sparse_features else []),
     ]
     return load(

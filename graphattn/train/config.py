@@ -26,6 +26,9 @@ class TrainConfig:
     """Learning rate of Adam."""
     weight_decay: float = 5e-4
     """Weight decay of Adam, coupled (added to the gradient)."""
+    weight_decays: tuple[tuple[str, float], ...] = ()
+    """Parameters with a weight decay of their own: pairs of a pattern for their names (as for file
+    names) and the decay; the first that fits counts."""
     l2: float = 0.0
     """This times the sum of squares of all parameters is added to the loss."""
     max_epochs: int = 1000
@@ -49,6 +52,7 @@ class TrainConfig:
         _check_number("lr", self.lr, positive=True)
         for name in ("weight_decay", "l2", "checkpoint_seconds"):
             _check_number(name, getattr(self, name))
+        _check_decays(self.weight_decays)
         for name in ("max_epochs", "patience"):
             _check_count(name, getattr(self, name))
         _check_choice("monitor", self.monitor, get_args(Monitor))
@@ -66,6 +70,15 @@ def _check_number(name: str, value: object, *, positive: bool = False) -> None:
     if not math.isfinite(value) or value < 0 or (positive and value == 0):
         bound = "above 0" if positive else "0 or more"
         raise ValueError(f"'{name}' must be finite and {bound}, got {value!r}")
+
+
+def _check_decays(value: object) -> None:
+    """Reject what is not a tuple of pairs of a word and a number."""
+    pairs = value if isinstance(value, tuple) else (value,)
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise TypeError(f"'weight_decays' must be pairs (pattern, decay), got {value!r}")
+        _check_number("weight_decays", pair[1])
 
 
 def _check_count(name: str, value: object) -> None:

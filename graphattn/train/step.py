@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -15,22 +17,34 @@ __all__ = ["make_optimizer", "train_step"]
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    """Adam with coupled weight decay on every trainable parameter.
+    """Adam with coupled weight decay, in groups of parameters with the same.
 
     Args:
         model: The model, on its device and with all its parameters initialised.
-        config: Learning rate and weight decay.
+        config: Learning rate and weight decays.
 
     Returns:
         The optimiser; fused, which takes a third of the time for a model of a few small tensors.
 
     Raises:
-        ValueError: If the model has nothing to train.
+        ValueError: If the model has nothing to train, or a pattern of ``weight_decays`` decides
+            for no parameter.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not named:
         raise ValueError(f"'model' must have trainable parameters, got {type(model).__name__}")
-    return Adam(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    groups = []
+    for pattern, decay in config.weight_decays:
+        names = [name for name in named if fnmatchcase(name, pattern)]
+        if not names:
+            raise ValueError(
+                f"'weight_decays' has the pattern {pattern!r}, which fits no parameter that is "
+                f"left; these are {', '.join(named) or 'none'}"
+            )
+        groups.append({"params": [named.pop(name) for name in names], "weight_decay": decay})
+    if named:
+        groups.insert(0, {"params": list(named.values()), "weight_decay": config.weight_decay})
+    return Adam(groups, lr=config.lr, fused=True)
 
 
 def train_step(

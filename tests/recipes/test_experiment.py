@@ -3,8 +3,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from graphattn.recipes import RECIPES, Experiment, recipe
+
+
+@pytest.mark.parametrize("name", ["gat/cora", "aero_gnn/cora"])
+def test_settings_survive_yaml(name: str) -> None:
+    experiment = recipe(name)
+    plain = experiment.to_dict()
+    again = yaml.safe_load(yaml.safe_dump(plain))
+    assert again == plain
+    assert Experiment.from_dict(again).train == experiment.train
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -64,6 +64,17 @@ def test_preparation_of_the_data(data_root: Path) -> None:
     assert plain.num_edges == 325
 
 
+def test_one_self_loop_per_node(data_root: Path) -> None:
+    # Wisconsin as it comes has self-loops at some nodes.
+    raw = load_data(DataConfig("wisconsin", undirected=True), root=data_root)
+    data = load_data(DataConfig("wisconsin", undirected=True, self_loops=True), root=data_root)
+    loops = data.edge_index[0][data.edge_index[0] == data.edge_index[1]]
+    assert loops.sort().values.tolist() == list(range(data.num_nodes))
+    raw_loops = int((raw.edge_index[0] == raw.edge_index[1]).sum())
+    assert data.num_edges == raw.num_edges - raw_loops + data.num_nodes
+    assert 0 < raw_loops < data.num_nodes
+
+
 def test_seeds_go_round_the_splits(data_root: Path) -> None:
     data = load_data(DataConfig("texas"), root=data_root)
     split, index = take_split(data, 13)

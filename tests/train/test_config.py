@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields
@@ -71,6 +72,22 @@ def test_a_value_out_of_range_is_named(field: str, value: object) -> None:
 def test_a_value_of_the_wrong_type_is_named(field: str, value: object) -> None:
     with pytest.raises(TypeError, match=f"'{field}' must be .*, got {value!r}"):
         TrainConfig(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "value", [[("att", 0.1)], (("att",),), ("att", 0.1), ((0.1, "att"),), 0.1, "att"]
+)
+def test_weight_decays_are_pairs_of_pattern_and_number(value: object) -> None:
+    text = re.escape(f"'weight_decays' must be pairs (pattern, decay), got {value!r}")
+    with pytest.raises(TypeError, match=text):
+        TrainConfig(weight_decays=value)  # type: ignore[arg-type]
+
+
+def test_weight_decays_are_numbers_of_at_least_zero() -> None:
+    with pytest.raises(ValueError, match="'weight_decays' must be finite and 0 or more, got -1.0"):
+        TrainConfig(weight_decays=(("att", -1.0),))
+    with pytest.raises(TypeError, match="'weight_decays' must be a number, got '0.1'"):
+        TrainConfig(weight_decays=(("att", "0.1"),))  # type: ignore[arg-type]
 
 
 def test_the_bounds_themselves_are_allowed() -> None:

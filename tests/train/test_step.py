@@ -87,6 +87,30 @@ def test_adam_decays_coupled() -> None:
     torch.testing.assert_close(ours.weight, theirs.weight)
 
 
+def test_weight_decay_by_name() -> None:
+    model = nn.ModuleDict({"first": Rows(4, 2), "conv": nn.ModuleDict({"att": Rows(4, 2)})})
+    model.first.bias.requires_grad_(False)
+    decays = (("conv.*.bias", 0.0), ("*conv*", 0.5))
+    groups = make_optimizer(model, TrainConfig(weight_decay=0.1, weight_decays=decays)).param_groups
+    assert [(group["params"], group["weight_decay"]) for group in groups] == [
+        ([model.first.weight], 0.1),
+        ([model.conv.att.bias], 0.0),
+        ([model.conv.att.weight], 0.5),
+    ]
+
+
+def test_weight_decay_of_everything_by_name() -> None:
+    (group,) = make_optimizer(Rows(4, 2), TrainConfig(weight_decays=(("*", 0.2),))).param_groups
+    assert (len(group["params"]), group["weight_decay"]) == (2, 0.2)
+
+
+@pytest.mark.parametrize("decays", [(("att*", 0.1),), (("*", 0.1), ("bias", 0.2))])
+def test_a_pattern_that_decides_nothing_is_an_error(decays: tuple[tuple[str, float], ...]) -> None:
+    text = f"the pattern '{decays[-1][0]}'".replace("*", r"\*")
+    with pytest.raises(ValueError, match=f"'weight_decays' has {text}, which fits no parameter"):
+        make_optimizer(Rows(4, 2), TrainConfig(weight_decays=decays))
+
+
 def test_frozen_parameters_are_left_out() -> None:
     model = Rows(4, 2)
     model.bias.requires_grad_(False)
