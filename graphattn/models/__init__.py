@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING
 from graphattn._core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from graphattn.models.config import METHODS, GATConfig, GATv2Config, MLPConfig, ModelConfig
+    from graphattn.models.aero_gnn import AEROGNN
+    from graphattn.models.config import (
+        METHODS,
+        AEROGNNConfig,
+        GATConfig,
+        GATv2Config,
+        MLPConfig,
+        ModelConfig,
+    )
     from graphattn.models.gat import GAT, GATv2
     from graphattn.models.mlp import MLP
 
 __all__ = [
+    "AEROGNN",
     "GAT",
     "METHODS",
     "MLP",
+    "AEROGNNConfig",
     "GATConfig",
     "GATv2",
     "GATv2Config",
@@ -25,6 +35,8 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
+        "AEROGNN": "aero_gnn",
+        "AEROGNNConfig": "config",
         "GAT": "gat",
         "GATConfig": "config",
         "GATv2": "gat",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch.nn import Module
 
-__all__ = ["METHODS", "GATConfig", "GATv2Config", "MLPConfig", "ModelConfig"]
+__all__ = ["METHODS", "AEROGNNConfig", "GATConfig", "GATv2Config", "MLPConfig", "ModelConfig"]
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,41 @@ class MLPConfig:
         return MLP(in_channels=in_channels, out_channels=out_channels, **asdict(self))
 
 
-ModelConfig = GATConfig | GATv2Config | MLPConfig
+@dataclass(frozen=True)
+class AEROGNNConfig:
+    """The network of the AERO-GNN paper; the defaults are the authors' settings for Cora."""
+
+    hidden_channels: int = 64
+    """Width of the states, all heads together."""
+    num_layers: int = 1
+    """Number of layers of the perceptron before the propagation."""
+    num_steps: int = 32
+    """Number of propagation steps."""
+    heads: int = 1
+    """Attention heads."""
+    lambd: float = 0.5
+    """Decay of what the attention sees; larger lets late steps see more."""
+    dropout: float = 0.8
+    """Probability of dropping an input of the perceptron's layers."""
+    out_dropout: float | None = None
+    """Probability of dropping an input of the last layer; as `dropout` if None."""
+
+    def build(self, in_channels: int, out_channels: int, edge_dim: int | None = None) -> Module:
+        """Make the network for a data set's sizes; there is no place for edge features.
+
+        Raises:
+            ValueError: If the data set has edge features.
+        """
+        from graphattn.models.aero_gnn import AEROGNN
+
+        if edge_dim is not None:
+            raise ValueError(f"'edge_dim' must be None for AERO-GNN, got {edge_dim}")
+        return AEROGNN(in_channels, out_channels=out_channels, **asdict(self))
+
+
+ModelConfig = GATConfig | GATv2Config | AEROGNNConfig | MLPConfig
 
 METHODS: Mapping[str, type[ModelConfig]] = MappingProxyType(
-    {"gat": GATConfig, "gatv2": GATv2Config, "mlp": MLPConfig}
+    {"gat": GATConfig, "gatv2": GATv2Config, "aero_gnn": AEROGNNConfig, "mlp": MLPConfig}
 )
 """Methods by the name that the command line uses."""

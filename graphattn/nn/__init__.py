@@ -1,8 +1,9 @@
 """Layers for PyTorch Geometric models."""
 
+from graphattn.nn.conv.aero_conv import AEROConv
 from graphattn.nn.conv.attention_conv import AttentionConv
 from graphattn.nn.conv.gat_conv import GATConv
 from graphattn.nn.conv.gatv2_conv import GATv2Conv
 from graphattn.nn.linear import Linear
 
-__all__ = ["AttentionConv", "GATConv", "GATv2Conv", "Linear"]
+__all__ = ["AEROConv", "AttentionConv", "GATConv", "GATv2Conv", "Linear"]

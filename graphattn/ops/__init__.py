@@ -6,11 +6,13 @@ from graphattn.ops.edge_softmax import edge_softmax
 from graphattn.ops.gat import gat_attend, gat_attention
 from graphattn.ops.gatv2 import gatv2_attend, gatv2_attention
 from graphattn.ops.self_loops import append_self_loops
+from graphattn.ops.softplus import aero_propagate, softplus_attention
 from graphattn.ops.sparse_linear import sparse_dropout, sparse_linear
 from graphattn.ops.spmm import spmm
 
 __all__ = [
     "CSR",
+    "aero_propagate",
     "append_self_loops",
     "build_csr",
     "edge_softmax",
@@ -18,6 +20,7 @@ __all__ = [
     "gat_attention",
     "gatv2_attend",
     "gatv2_attention",
+    "softplus_attention",
     "sparse_dropout",
     "sparse_linear",
     "spmm",

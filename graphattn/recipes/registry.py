@@ -18,6 +18,7 @@ RECIPES: Mapping[str, Callable[[], Experiment]] = MappingProxyType(
         "gat/citeseer": gat.citeseer,
         "gat/digits": gat.digits,
         "mlp/digits": gat.digits_mlp,
+        **{f"aero_gnn/{data}": partial(aero_gnn.aero_gnn, data) for data in aero_gnn.AERO_GNN_DATA},
         **{f"gat/{data}": partial(aero_gnn.gat, data) for data in aero_gnn.GAT_DATA},
         **{f"gatv2/{data}": partial(aero_gnn.gatv2, data) for data in aero_gnn.GATV2_DATA},
     }

@@ -84,9 +84,9 @@ def test_weight_decays_are_pairs_of_pattern_and_number(value: object) -> None:
 
 
 def test_weight_decays_are_numbers_of_at_least_zero() -> None:
-    with pytest.raises(ValueError, match="'weight_decays' must be finite and 0 or more, got -1.0"):
+    with pytest.raises(ValueError, match=r"'weight_decays' must be finite and 0 or more, got -1.0"):
         TrainConfig(weight_decays=(("att", -1.0),))
-    with pytest.raises(TypeError, match="'weight_decays' must be a number, got '0.1'"):
+    with pytest.raises(TypeError, match=r"'weight_decays' must be a number, got '0.1'"):
         TrainConfig(weight_decays=(("att", "0.1"),))  # type: ignore[arg-type]
 
 
