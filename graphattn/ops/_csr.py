@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from typing import NamedTuple
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from graphattn.ops import _native
 from graphattn.ops._dispatch import choose
+from graphattn.ops.self_loops import append_self_loops
 
-__all__ = ["CSR", "build_csr"]
+__all__ = ["CSR", "build_csr", "cached_csr"]
 
 _INT32_MAX = 2**31 - 1
 
@@ -63,6 +65,44 @@ def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
     if choose("build_csr", edge_index.device.type).implementation == "cpu":
         return _native_csr(edge_index, num_src, num_dst)
     return _reference_csr(edge_index, num_src, num_dst)
+
+
+def cached_csr(edge_index: Tensor, num_self_loops: int, *, num_src: int, num_dst: int) -> CSR:
+    """CSR of a graph with its self-loops, kept for as long as the edge list lives unchanged.
+
+    Args:
+        edge_index: Shape ``[2, E]``.
+        num_self_loops: Nodes with a loop, as in :func:`graphattn.ops.append_self_loops`; edges that
+            do not count there are left out here, and ``edge`` numbers the loops behind the edges.
+        num_src: Number of source nodes.
+        num_dst: Number of destination nodes.
+
+    Returns:
+        The sorted views, in ``int32`` where all numbers fit.
+    """
+    key = (id(edge_index), num_self_loops, num_src, num_dst)
+    version = -1 if edge_index.is_inference() else edge_index._version
+    found = _CACHE.get(key)
+    if found is not None and found[0] == version:
+        return found[1]
+    csr = _csr_with_loops(edge_index, num_self_loops, num_src, num_dst)
+    if found is None:
+        weakref.finalize(edge_index, _CACHE.pop, key, None)
+    _CACHE[key] = (version, csr)
+    return csr
+
+
+_CACHE: dict[tuple[int, int, int, int], tuple[int, CSR]] = {}
+
+
+def _csr_with_loops(edge_index: Tensor, num_self_loops: int, num_src: int, num_dst: int) -> CSR:
+    edges, counted = append_self_loops(edge_index, num_self_loops)
+    kept = counted.nonzero().squeeze(1)
+    edges = edges[:, kept]
+    if max(num_src, num_dst, counted.numel()) <= _INT32_MAX:
+        edges, kept = edges.int(), kept.int()
+    csr = build_csr(edges, num_src=num_src, num_dst=num_dst)
+    return csr._replace(edge=kept[csr.edge])
 
 
 def _reference_csr(edge_index: Tensor, num_src: int, num_dst: int) -> CSR:

@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import torch
+
 from graphattn._core.errors import unknown_name
 from graphattn.ops import _native
 
@@ -25,10 +27,12 @@ _OF_DEVICE = MappingProxyType({"cpu": "cpu", "cuda": "gpu"})
 
 FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
+        "aero_propagate": frozenset({"cpu"}),
         "build_csr": frozenset({"cpu"}),
         "edge_softmax": frozenset(),
-        "gat_attend": frozenset(),
-        "gatv2_attend": frozenset(),
+        "gat_attend": frozenset({"cpu"}),
+        "gatv2_attend": frozenset({"cpu"}),
+        "sample_neighbors": frozenset({"cpu"}),
         "sparse_linear": frozenset({"cpu"}),
         "spmm": frozenset(),
     }
@@ -74,6 +78,7 @@ def use_implementation(name: str) -> Iterator[None]:
         _wish.reset(token)
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def choose(op: str, device: str) -> Choice:
     """Pick the implementation of ``op`` on ``device``.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
+
+from graphattn.ops import _native, use_implementation
 
 
 class Graph(NamedTuple):
@@ -36,3 +39,12 @@ GRAPHS = {
 def graph(request: pytest.FixtureRequest) -> Graph:
     found: Graph = request.param
     return found
+
+
+@pytest.fixture(params=["reference", "cpu"])
+def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test with every implementation of the ops that this machine has."""
+    if request.param == "cpu" and _native.why_missing() is not None:
+        pytest.skip(f"the native library is {_native.why_missing()}")
+    with use_implementation(request.param):
+        yield request.param

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor
 
-__all__ = ["library", "pointers", "why_missing"]
+if TYPE_CHECKING:
+    from graphattn.ops._csr import CSR
+
+__all__ = [
+    "BLOCK",
+    "VALUE_CODES",
+    "Graph",
+    "arguments",
+    "call",
+    "graph",
+    "kernel",
+    "library",
+    "pointers",
+    "rows",
+    "why_missing",
+]
+
+# In the order of GraphattnGraph, which is that of the fields of `graphattn.ops.CSR`.
+CSR_ARRAYS = ("rowptr", "col", "edge", "tptr", "trow", "position")
+VALUE_CODES = MappingProxyType(
+    {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+)
+"""How the kernels number the types of values."""
+
+BLOCK = 64
+"""Rows of a graph whose contributions to a parameter are summed first; `kBlock` of common.hpp."""
 
 _FOLDER = Path(__file__).parent
 _NAMES = ("libgraphattn_native.so", "libgraphattn_native.dylib", "graphattn_native.dll")
@@ -39,6 +67,77 @@ def why_missing() -> str | None:
     except RuntimeError as error:
         return str(error)
     return None
+
+
+@cache
+def kernel(name: str) -> Callable[..., int]:
+    """The function of that name for the widest instruction set of this machine.
+
+    Args:
+        name: Name without prefix and instruction set, such as ``"gat"``.
+    """
+    isa = ("portable", "avx2", "avx512")[library().graphattn_isa()]
+    function: Callable[..., int] = getattr(library(), f"graphattn_{name}_{isa}")
+    return function
+
+
+class Graph(ctypes.Structure):
+    """``GraphattnGraph`` of ``common.hpp``: sizes, then the arrays of a CSR."""
+
+    _fields_: ClassVar = [
+        *((name, ctypes.c_int64) for name in ("num_src", "num_dst", "num_edges")),
+        *((name, ctypes.c_void_p) for name in CSR_ARRAYS),
+    ]
+
+
+def graph(csr: CSR) -> Graph:
+    """The arrays of a CSR as kernels take them."""
+    sizes = (len(csr.tptr) - 1, len(csr.rowptr) - 1, len(csr.col))
+    return Graph(*sizes, *(array.data_ptr() for array in csr))
+
+
+def call(
+    name: str,
+    filled: ctypes.Structure,
+    values: torch.dtype,
+    indices: torch.dtype,
+    backward: bool,
+) -> None:
+    """Run a kernel.
+
+    Args:
+        name: Name of the kernel.
+        filled: Its arguments, from :func:`arguments`.
+        values: Type of the node features.
+        indices: Type of the arrays of the graph.
+        backward: Whether to compute gradients.
+
+    Raises:
+        TypeError: If the kernel does not know the type of the values here.
+        MemoryError: If the memory does not suffice.
+    """
+    code = VALUE_CODES.get(values, -1)
+    status = kernel(name)(ctypes.byref(filled), code, indices.itemsize, int(backward))
+    if status == 1:
+        raise TypeError(f"the native {name!r} kernel has no version for {values} here")
+    if status == 2:
+        raise MemoryError(f"not enough memory for the native {name!r} kernel")
+
+
+def arguments(struct: type[ctypes.Structure], **values: Any) -> ctypes.Structure:
+    """Fill the arguments of a kernel: addresses of tensors, numbers, ``None`` for null.
+
+    The caller keeps the tensors alive and has checked their types and shapes.
+    """
+    filled = struct()
+    for name, value in values.items():
+        setattr(filled, name, value.data_ptr() if isinstance(value, Tensor) else value)
+    return filled
+
+
+def rows(x: Tensor) -> Tensor:
+    """``x`` if each of its rows is contiguous, as kernels need it, else a copy."""
+    return x if x.numel() == 0 or x[0].is_contiguous() else x.contiguous()
 
 
 def pointers(tensors: Sequence[Tensor]) -> list[ctypes.c_void_p]:

@@ -3,8 +3,7 @@
 // Plain C interface: the caller owns every array and has made it large enough. Stable, so that the
 // edges of a row keep the order in which the user gave them and every sum over a row is defined.
 
-#include <algorithm>
-#include <cstdint>
+#include "common.hpp"
 
 namespace {
 
@@ -46,7 +45,7 @@ int64_t build_csr(const Key* src, const Key* dst, int64_t num_edges, int64_t num
 }  // namespace
 
 #define GRAPHATTN_BUILD_CSR(NAME, KEY, OUT)                                                       \
-  extern "C" int64_t NAME(const KEY* src, const KEY* dst, int64_t num_edges, int64_t num_src,      \
+  GRAPHATTN_EXPORT int64_t NAME(const KEY* src, const KEY* dst, int64_t num_edges, int64_t num_src,      \
                           int64_t num_dst, OUT* rowptr, OUT* col, OUT* edge, OUT* tptr, OUT* trow, \
                           OUT* position) {                                                        \
     return build_csr(src, dst, num_edges, num_src, num_dst, rowptr, col, edge, tptr, trow,         \

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from graphattn.ops._check import check_edge_index, check_shape
-from graphattn.ops.gat import reference
+from graphattn.ops._dispatch import choose
+from graphattn.ops._dropout import draw_seed
+from graphattn.ops.gat import cpu, reference
 
 __all__ = ["gat_attend", "gat_attention"]
 
@@ -67,6 +69,7 @@ def gat_attend(
     num_self_loops: int = 0,
     negative_slope: float = 0.2,
     dropout: float = 0.0,
+    seed: Tensor | None = None,
 ) -> Tensor:
     r"""Sum the sources' features with the weights of :func:`gat_attention`.
 
@@ -85,6 +88,8 @@ def gat_attend(
         num_self_loops: See :func:`gat_attention`.
         negative_slope: Slope of the LeakyReLU below zero.
         dropout: Probability of dropping a coefficient, in ``[0, 1]``; pass 0 in evaluation.
+        seed: Decides which coefficients are dropped, the same in every implementation. Drawn from
+            torch's generator if not given. Shape ``[1]``, ``int64``.
 
     Returns:
         The sums, in the dtype of ``x``. Shape ``[N_dst, H, C]``.
@@ -95,8 +100,22 @@ def gat_attend(
     """
     check_shape(x, "x", (score_src.size(0), score_src.size(-1), None))
     _check(score_src, score_dst, edge_index, edge_score, num_self_loops)
-    return reference.gat_attend(
-        x, score_src, score_dst, edge_index, edge_score, num_self_loops, negative_slope, dropout
+    if dropout == 0.0:
+        seed = None
+    elif seed is None:
+        seed = draw_seed(x.device)
+    fast = choose("gat_attend", x.device.type).implementation == "cpu"
+    attend = cpu.gat_attend if fast else reference.gat_attend
+    return attend(
+        x,
+        score_src,
+        score_dst,
+        edge_index,
+        edge_score,
+        num_self_loops,
+        negative_slope,
+        dropout,
+        seed,
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
+from graphattn.ops._dropout import edge_dropout
 from graphattn.ops.edge_softmax.reference import edge_softmax
 from graphattn.ops.self_loops import append_self_loops
 from graphattn.ops.spmm.reference import spmm
@@ -40,12 +41,13 @@ def gat_attend(
     num_self_loops: int,
     negative_slope: float,
     dropout: float,
+    seed: Tensor | None,
 ) -> Tensor:
     """See :func:`graphattn.ops.gat_attend`."""
     alpha = gat_attention(
         score_src, score_dst, edge_index, edge_score, num_self_loops, negative_slope
     )
-    if dropout > 0.0:
-        alpha = torch.dropout(alpha, dropout, train=True)
-    appended, _ = append_self_loops(edge_index, num_self_loops)
+    appended, counted = append_self_loops(edge_index, num_self_loops)
+    if seed is not None:
+        alpha = edge_dropout(alpha, appended[1], counted, seed, dropout)
     return spmm(x, alpha, appended, score_dst.size(0))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from graphattn.ops._check import check_edge_index, check_shape
-from graphattn.ops.gatv2 import reference
+from graphattn.ops._dispatch import choose
+from graphattn.ops._dropout import draw_seed
+from graphattn.ops.gatv2 import cpu, reference
 
 __all__ = ["gatv2_attend", "gatv2_attention"]
 
@@ -69,6 +71,7 @@ def gatv2_attend(
     num_self_loops: int = 0,
     negative_slope: float = 0.2,
     dropout: float = 0.0,
+    seed: Tensor | None = None,
 ) -> Tensor:
     r"""Sum the transformed sources with the weights of :func:`gatv2_attention`.
 
@@ -87,6 +90,8 @@ def gatv2_attend(
         num_self_loops: See :func:`gatv2_attention`.
         negative_slope: Slope of the LeakyReLU below zero.
         dropout: Probability of dropping a coefficient, in ``[0, 1]``; pass 0 in evaluation.
+        seed: Decides which coefficients are dropped, the same in every implementation. Drawn from
+            torch's generator if not given. Shape ``[1]``, ``int64``.
 
     Returns:
         The sums, in the dtype of ``x_src``. Shape ``[N_dst, H, C]``.
@@ -96,8 +101,22 @@ def gatv2_attend(
         ValueError: If a shape does not fit or, on the CPU, an index is out of range.
     """
     _check(x_src, x_dst, att, edge_index, edge_x, num_self_loops)
-    return reference.gatv2_attend(
-        x_src, x_dst, att, edge_index, edge_x, num_self_loops, negative_slope, dropout
+    if dropout == 0.0:
+        seed = None
+    elif seed is None:
+        seed = draw_seed(x_src.device)
+    fast = choose("gatv2_attend", x_src.device.type).implementation == "cpu"
+    attend = cpu.gatv2_attend if fast else reference.gatv2_attend
+    return attend(
+        x_src,
+        x_dst,
+        att,
+        edge_index,
+        edge_x,
+        num_self_loops,
+        negative_slope,
+        dropout,
+        seed,
     )
 
 

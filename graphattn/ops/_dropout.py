@@ -1,0 +1,66 @@
+"""Dropout masks that are a function of a seed and a number, so that no mask need be stored."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["draw_seed", "dropout_factor", "edge_dropout"]
+
+_LOW = 0xFFFFFFFF
+
+
+def draw_seed(device: torch.device) -> Tensor:
+    """A seed from torch's global generator of the device. Shape ``[1]``, ``int64``."""
+    return torch.randint(2**63 - 1, (1,), device=device)
+
+
+def dropout_factor(counter: Tensor, seed: Tensor, p: float) -> Tensor:
+    """What to multiply number ``counter`` by: 0 with probability ``p``, else ``1 / (1 - p)``.
+
+    Every implementation of an op computes the same; in C++ it is ``Dropout`` of ``common.hpp``.
+
+    Args:
+        counter: Numbers from 0, any shape, ``int64``.
+        seed: Shape ``[1]``, ``int64``.
+        p: Probability, in ``[0, 1]``.
+
+    Returns:
+        Factors in ``float32``, in the shape of ``counter``.
+    """
+    first = _mix(((counter & _LOW) + (seed & _LOW)) & _LOW)
+    draw = _mix(first ^ (((counter >> 32) + ((seed >> 32) & _LOW)) & _LOW))
+    threshold = _LOW if p >= 1.0 else int(p * 2.0**32)
+    scale = 0.0 if p >= 1.0 else 1.0 / (1.0 - p)
+    return (draw >= threshold).float() * scale
+
+
+def edge_dropout(alpha: Tensor, dst: Tensor, counted: Tensor, seed: Tensor, p: float) -> Tensor:
+    """Drop coefficients of edges, numbered in rows by destination as kernels meet them.
+
+    Args:
+        alpha: Coefficients. Shape ``[E, H]``.
+        dst: Destination of every edge. Shape ``[E]``.
+        counted: False for edges that the rows leave out. Shape ``[E]``.
+        seed: Shape ``[1]``, ``int64``.
+        p: Probability, in ``[0, 1]``.
+
+    Returns:
+        Shape ``[E, H]``, in the dtype of ``alpha``.
+    """
+    behind_all = torch.iinfo(dst.dtype).max
+    order = dst.masked_fill(~counted, behind_all).argsort(stable=True)
+    places = torch.arange(dst.numel(), device=dst.device)
+    position = torch.empty_like(order).scatter(0, order, places)
+    heads = alpha.size(1)
+    counter = position.unsqueeze(1) * heads + torch.arange(heads, device=dst.device)
+    return alpha * dropout_factor(counter, seed, p).to(alpha.dtype)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Mix the bits of 32-bit numbers (C. Wellons' "lowbias32"); products wrap as they must."""
+    x = x ^ (x >> 16)
+    x = (x * 0x21F0AAAD) & _LOW
+    x = x ^ (x >> 15)
+    x = (x * 0x735A2D97) & _LOW
+    return x ^ (x >> 15)

@@ -1,0 +1,217 @@
+// Work on the edges of one row that all attention kernels share: weighted sums, inner products,
+// softmax.
+
+#pragma once
+
+#include "common.hpp"
+
+namespace GRAPHATTN_ISA {
+
+// Edges whose gradients are computed at a time, few enough to find their rows in the cache again.
+constexpr int64_t kChunk = 32;
+
+// A node's features: `channels` of each head, one head after the other.
+struct Layout {
+  int64_t heads, channels;
+  int64_t width() const { return heads * channels; }
+};
+
+// Calls body with the widest number of lanes that divides the channels of a head.
+template <class Body>
+auto with_lanes(const Layout& size, const Body& body) {
+  if (size.channels % 16 == 0) return body(std::integral_constant<int, 16>{});
+  if (size.channels % 8 == 0) return body(std::integral_constant<int, 8>{});
+  return body(std::integral_constant<int, 1>{});
+}
+
+// sum_e weight[e, h] * row(e)[h, :] for channels [first, first + NV * W), kept in registers.
+template <int W, int NV, class T, class I>
+void weighted_sum_block(const Layout& size, int64_t first, int64_t degree, const I* col,
+                        const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
+  using V = typename Vec<Acc<T>, W>::Type;
+  V acc[NV] = {};
+  int64_t head[NV];
+  for (int v = 0; v < NV; ++v) head[v] = (first + v * W) / size.channels;
+  for (int64_t e = 0; e < degree; ++e) {
+    if (e + kAhead < degree) prefetch(x + col[e + kAhead] * stride + first, NV * W * sizeof(T));
+    const T* row = x + col[e] * stride + first;
+    const Acc<T>* w = weight + e * size.heads;
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) acc[v] += w[head[v]] * load_vec<W>(row + v * W);
+  }
+  for (int v = 0; v < NV; ++v) store_vec<W>(acc[v], out + first + v * W);
+}
+
+// out[h, :] = sum_e weight[e, h] * x[col[e], h, :]
+template <class T, class I>
+void weighted_sum(const Layout& size, int64_t degree, const I* col, const Acc<T>* weight,
+                  const T* x, int64_t stride, Acc<T>* out) {
+  with_lanes(size, [&](auto lanes) {
+    constexpr int W = lanes;
+    int64_t first = 0;
+    const int64_t width = size.width();
+    for (; first + 8 * W <= width; first += 8 * W)
+      weighted_sum_block<W, 8>(size, first, degree, col, weight, x, stride, out);
+    for (; first + 4 * W <= width; first += 4 * W)
+      weighted_sum_block<W, 4>(size, first, degree, col, weight, x, stride, out);
+    for (; first + W <= width; first += W)
+      weighted_sum_block<W, 1>(size, first, degree, col, weight, x, stride, out);
+  });
+}
+
+// out[h] = <left[h, :], right[h, :]>
+template <class T>
+void dots(const Layout& size, const T* left, const Acc<T>* right, Acc<T>* out) {
+  with_lanes(size, [&](auto lanes) {
+    constexpr int W = lanes;
+    for (int64_t h = 0; h < size.heads; ++h) {
+      typename Vec<Acc<T>, W>::Type sum = {};
+      for (int64_t c = h * size.channels; c < (h + 1) * size.channels; c += W)
+        sum += load_vec<W>(left + c) * load_vec<W>(right + c);
+      out[h] = lane_sum<Acc<T>, W>(sum);
+    }
+  });
+}
+
+// Replaces scores[e, h] by exp(score - max) and returns log of the row's sum in lse and 1 / sum in
+// inverse. Lanes of 16 run over (e, h) together; the order of the sum is a function of the row.
+template <class A>
+void softmax_row(int64_t degree, int64_t heads, A* scores, A* lse, A* inverse) {
+  constexpr A low = -std::numeric_limits<A>::infinity();
+  const bool lanes = 16 % heads == 0;
+  const int64_t step = lanes ? 16 : heads;
+  const int64_t count = degree * heads;
+  const int64_t padded = lanes ? (count + 15) / 16 * 16 : count;
+  A most[16], total[16];  // per lane, or unused
+  if (lanes) {
+    std::fill(scores + count, scores + padded, low);
+    for (int l = 0; l < 16; ++l) most[l] = low, total[l] = 0;
+    for (int64_t b = 0; b < padded; b += 16)
+      for (int l = 0; l < 16; ++l) most[l] = scores[b + l] > most[l] ? scores[b + l] : most[l];
+  }
+  for (int64_t h = 0; h < heads; ++h) {
+    A m = low;
+    if (lanes) {
+      for (int64_t l = h; l < 16; l += heads) m = most[l] > m ? most[l] : m;
+    } else {
+      for (int64_t e = 0; e < degree; ++e) m = std::max(m, scores[e * heads + h]);
+    }
+    lse[h] = m == low ? A(0) : m;
+  }
+  if (lanes) {
+    for (int l = 0; l < 16; ++l) most[l] = lse[l % heads];
+    for (int64_t b = 0; b < padded; b += step)
+#pragma omp simd
+      for (int l = 0; l < 16; ++l) {
+        scores[b + l] = fast_exp(scores[b + l] - most[l]);
+        total[l] += scores[b + l];
+      }
+  } else {
+    for (int64_t e = 0; e < degree; ++e)
+      for (int64_t h = 0; h < heads; ++h)
+        scores[e * heads + h] = fast_exp(scores[e * heads + h] - lse[h]);
+  }
+  for (int64_t h = 0; h < heads; ++h) {
+    A sum = 0;
+    if (lanes) {
+      for (int64_t l = h; l < 16; l += heads) sum += total[l];
+    } else {
+      for (int64_t e = 0; e < degree; ++e) sum += scores[e * heads + h];
+    }
+    // A row whose scores are all -inf is an empty row.
+    inverse[h] = sum == A(0) ? A(0) : A(1) / sum;
+    lse[h] = sum == A(0) ? A(0) : lse[h] + std::log(sum);
+  }
+}
+
+// out[h, :] = sums[h, :] * factor[h]
+template <class T>
+void store_scaled(const Layout& size, const Acc<T>* sums, const Acc<T>* factor, T* out) {
+  for (int64_t h = 0; h < size.heads; ++h)
+    for (int64_t c = h * size.channels; c < (h + 1) * size.channels; ++c)
+      store(sums[c] * factor[h], out + c);
+}
+
+// mean[i, h] = <grad, out>[i, h], which equals sum_e alpha_e * dL/dalpha_e over the row.
+template <class T>
+void mean_gradients(const Layout& size, int64_t rows, int64_t threads, const void* grad,
+                    const void* out, void* mean) {
+  using A = Acc<T>;
+  const int64_t width = size.width();
+  for_rows<A>(rows, threads, width, [&](int64_t i, A* row) {
+    const T* sums = static_cast<const T*>(out) + i * width;
+    for (int64_t c = 0; c < width; ++c) row[c] = load(sums[c]);
+    dots(size, static_cast<const T*>(grad) + i * width, row, static_cast<A*>(mean) + i * size.heads);
+  });
+}
+
+// p[k] *= factor of coefficient first + k, for k < count.
+template <class A>
+void drop(const Dropout& dropout, uint64_t first, int64_t count, A* p) {
+  if (!dropout.active) return;
+  for (int64_t done = 0; done < count;) {
+    // Runs in which the upper half of the counter stays the same.
+    const uint32_t low = static_cast<uint32_t>(first + done);
+    const uint32_t high = static_cast<uint32_t>((first + done) >> 32);
+    const int run = static_cast<int>(
+        std::min<int64_t>({count - done, 1 << 20, (int64_t{1} << 32) - low}));
+    A* q = p + done;
+#pragma omp simd
+    for (int k = 0; k < run; ++k) q[k] *= dropout.factor(low + static_cast<uint32_t>(k), high);
+    done += run;
+  }
+}
+
+// factor[t, h] for edges at the given positions; 1 without dropout. `low` and `high` are scratch.
+template <class A, class I>
+void drop_factors(const Dropout& dropout, const I* position, int64_t count, int64_t heads,
+                  uint32_t* low, uint32_t* high, A* factor) {
+  if (!dropout.active) return std::fill(factor, factor + count * heads, A(1));
+  for (int64_t t = 0; t < count; ++t) {
+    const uint64_t counter = static_cast<uint64_t>(position[t]) * heads;
+#pragma omp simd
+    for (int64_t h = 0; h < heads; ++h) {
+      low[t * heads + h] = static_cast<uint32_t>(counter + h);
+      high[t * heads + h] = static_cast<uint32_t>((counter + h) >> 32);
+    }
+  }
+#pragma omp simd
+  for (int64_t k = 0; k < count * heads; ++k) factor[k] = dropout.factor(low[k], high[k]);
+}
+
+// Calls body with the number of heads as a constant where it is a common one, else with 0: loops
+// over few heads are several times faster when their length is known to the compiler.
+template <class T, class I, class Body>
+void with_heads(int64_t heads, const Body& body) {
+  if constexpr (sizeof(I) == 4 && !std::is_same_v<T, double>) {
+    if (heads == 1) return body(std::integral_constant<int, 1>{});
+    if (heads == 4) return body(std::integral_constant<int, 4>{});
+    if (heads == 8) return body(std::integral_constant<int, 8>{});
+  }
+  body(std::integral_constant<int, 0>{});
+}
+
+// Runs a kernel for types of values (0 float32, 1 float64, 2 bfloat16, 3 float16) and indices.
+// Returns 1 for a type that is unknown here, 2 without memory.
+template <class Kernel>
+int for_type(int dtype, int index_bytes, const Kernel& kernel) {
+  const auto run = [&](auto value) {
+    index_bytes == 4 ? kernel(value, int32_t{}) : kernel(value, int64_t{});
+    return 0;
+  };
+  try {
+    switch (dtype) {
+      case 0: return run(float{});
+      case 1: return run(double{});
+      case 2: return run(BFloat16{});
+#ifdef __FLT16_MAX__
+      case 3: return run(Half{});
+#endif
+      default: return 1;
+    }
+  } catch (const std::bad_alloc&) {
+    return 2;
+  }
+}
+
+}  // namespace GRAPHATTN_ISA
