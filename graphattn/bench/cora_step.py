@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import copy
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,11 @@ from torch.nn.functional import cross_entropy
 from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 
+from graphattn.bench.case import Lineup, Settings
 from graphattn.bench.measuring import Contender
 from graphattn.recipes import load_data, recipe
 
-__all__ = ["cora_step"]
+__all__ = ["lineup"]
 
 
 class _PyGNetwork(nn.Module):
@@ -35,37 +36,48 @@ class _PyGNetwork(nn.Module):
         return out
 
 
-def cora_step(root: str | os.PathLike[str] | None) -> list[Contender]:
-    """Contenders of the case; all start from the same weights."""
+def lineup(settings: Settings) -> Lineup:
+    """Contenders of the case; all start from the same weights.
+
+    Args:
+        settings: Wishes of the user.
+    """
     experiment = recipe("gat/cora")
-    sparse = load_data(experiment.data, root=root)
+    sparse = load_data(experiment.data, root=settings.root)
     dense = sparse.clone()
     dense.x = sparse.x.to_dense()
-    settings = experiment.model
-    theirs = _PyGNetwork(dense.num_node_features, dense.num_classes, settings.dropout)
-    models = {"graphattn, sparse features": sparse, "graphattn, dense features": dense}
-    contenders = [_contender("PyG GATConv", theirs, dense, experiment.train.lr)]
-    for name, data in models.items():
-        ours = settings.build(data.num_node_features, data.num_classes)
+    torch.manual_seed(0)
+    model, lr = experiment.model, experiment.train.lr
+    theirs = _PyGNetwork(dense.num_node_features, dense.num_classes, model.dropout)
+    exact = _output(copy.deepcopy(theirs).double(), dense.x.double(), dense.edge_index)
+    contenders = [_contender("PyG GATConv", "pyg", theirs, dense, lr)]
+    for kind, features, data in (("ours", "sparse", sparse), ("ours dense", "dense", dense)):
+        ours = model.build(data.num_node_features, data.num_classes)
         ours.load_state_dict(theirs.state_dict())
-        contenders.append(_contender(name, ours, data, experiment.train.lr))
-    return contenders
+        contenders.append(_contender(f"graphattn, {features} features", kind, ours, data, lr))
+    return Lineup(contenders, (), exact)
 
 
-def _contender(name: str, model: nn.Module, data: Data, lr: float) -> Contender:
+def _contender(name: str, kind: str, model: nn.Module, data: Data, lr: float) -> Contender:
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=5e-4)
     x, edge_index, y, mask = data.x, data.edge_index, data.y, data.train_mask
+    untrained = copy.deepcopy(model)
 
-    def step() -> None:
+    def forward() -> Tensor:
         model.train()
         optimizer.zero_grad()
-        torch.autograd.backward(cross_entropy(model(x, edge_index)[mask], y[mask]))
+        return cross_entropy(model(x, edge_index)[mask], y[mask])
+
+    def backward(loss: Tensor) -> None:
+        torch.autograd.backward(loss)
         optimizer.step()
 
-    @torch.no_grad()
-    def output() -> Tensor:
-        model.eval()
-        out: Tensor = model(x, edge_index)
-        return out
+    return Contender(
+        name, kind, forward, backward, results=lambda: _output(untrained, x, edge_index)
+    )
 
-    return Contender(name, step, output)
+
+@torch.no_grad()
+def _output(model: nn.Module, x: Tensor, edge_index: Tensor) -> dict[str, Tensor]:
+    model.eval()
+    return {"output": model(x, edge_index)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import tyro
@@ -15,39 +15,67 @@ __all__ = ["Bench"]
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure ours against peers in one process, interleaved, and print one table.
+    """Measure ours against peers in one process, in turns, and print tables.
 
-    Times are minima over the repeats. The error is that of a contender's output against the first
-    one's, with the same weights.
+    Times are minima over rounds. Peers are found at run time; one that is not here, or fails, is
+    named with the reason. Of several forms of a peer all run in the first round (n = 1), and the
+    fastest goes on. Errors are those of output and input gradient against float64, relative to the
+    largest entry; 'rows off' counts rows that deviate by more than 1e-5.
     """
 
     cases: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Cases to run; all of them if none is named."""
-    repeats: int = 30
-    """Rounds over all contenders."""
-    threads: int = 1
-    """CPU threads."""
+    """Groups of cases to run (gat, gatv2, dot, aero, sampler, cora-step); all if none is named."""
+    repeats: int | None = None
+    """Rounds, instead of those of each case."""
+    threads: tuple[int, ...] = ()
+    """Numbers of CPU threads; by default all, for some cases also one."""
+    scale: float = 1.0
+    """Share of the sizes of synthetic graphs, for a quick look."""
     root: Path | None = None
     """Folder of all data sets; GRAPHATTN_DATA, else the user's cache folder, if not given."""
     save: Path | None = None
-    """Folder to write the rows to, one JSON file per case."""
+    """Folder to write the rows to, one JSON file per group."""
+    table: Path | None = None
+    """Measure nothing; print the table for README of the rows that were saved in this folder."""
 
     def run(self) -> int:
         """Print the tables."""
+        from graphattn.bench import GROUPS, load_tables, speed_table
+
+        if self.table is not None:
+            print(speed_table(load_tables(self.table)), end="")
+            return 0
+        groups = self.cases or tuple(GROUPS)
+        for name in groups:
+            if name not in GROUPS:
+                raise unknown_name("case", name, GROUPS)
+        for name in groups:
+            self._run_group(name)
+        return 0
+
+    def _run_group(self, name: str) -> None:
         import torch
 
-        from graphattn.bench import CASES, measure
+        from graphattn.bench import GROUPS, Settings, as_text, processor, run_case, save_tables
         from graphattn.train.environment import describe_environment
 
-        environment = describe_environment(torch.device("cpu")) | {"threads": self.threads}
-        for name in self.cases or tuple(CASES):
-            if name not in CASES:
-                raise unknown_name("case", name, CASES)
-            table = measure(CASES[name](self.root), repeats=self.repeats, threads=self.threads)
-            print(f"{name}, {self.threads} thread(s), minimum of {self.repeats}")
-            print(table.to_string(index=False, float_format="{:.3g}".format), "\n")
-            if self.save is not None:
-                rows = {"case": name, **environment, "rows": table.to_dict("records")}
-                self.save.mkdir(parents=True, exist_ok=True)
-                (self.save / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
-        return 0
+        settings = Settings(self.root, self.scale)
+        tables = []
+        for case in GROUPS[name]:
+            for table in run_case(case, settings, repeats=self.repeats, threads=self.threads):
+                print(as_text(table), flush=True)
+                tables.append(table)
+        if self.save is not None:
+            about = describe_environment(torch.device("cpu"))
+            about |= {"cpu": processor(), "command": self._command()}
+            save_tables(tables, self.save / f"{name}.json", about)
+
+    def _command(self) -> str:
+        """What was typed, as far as it decides what is measured."""
+        words = ["graphattn", "bench", *self.cases]
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "cases" and value != field.default:
+                values = value if isinstance(value, tuple) else (value,)
+                words += [f"--{field.name}", *map(str, values)]
+        return shlex.join(words)

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from graphattn.bench.cora_step import cora_step
+from graphattn.bench import Settings
+from graphattn.bench.cora_step import lineup
+from graphattn.bench.measuring import errors_of
 
 
 def test_contenders_are_the_same_network(data_root: Path) -> None:
-    contenders = cora_step(data_root)
-    first = contenders[0].output()
-    for contender in contenders[1:]:
-        torch.testing.assert_close(contender.output(), first)
-        contender.step()
-        assert not torch.equal(contender.output(), first)
+    cora = lineup(Settings(root=data_root))
+    assert [contender.kind for contender in cora.contenders] == ["pyg", "ours", "ours dense"]
+    for contender in cora.contenders:
+        assert contender.results is not None
+        assert contender.backward is not None
+        assert errors_of(contender.results(), cora.reference)["output error"] < 1e-5
+        losses = []
+        for _ in range(30):
+            losses.append(contender.forward())
+            contender.backward(losses[-1])
+        assert sum(losses[-5:]) < sum(losses[:5])  # it learns
+        assert errors_of(contender.results(), cora.reference)["output error"] < 1e-5

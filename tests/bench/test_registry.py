@@ -1,7 +1,18 @@
 from __future__ import annotations
 
-from graphattn.bench import CASES
+from graphattn.bench import GROUPS
 
 
 def test_names_are_those_of_the_command_line() -> None:
-    assert all(name == name.lower() and callable(make) for name, make in CASES.items())
+    assert list(GROUPS) == ["gat", "gatv2", "dot", "aero", "sampler", "cora-step"]
+    for group, cases in GROUPS.items():
+        assert all(case.name.split()[0] == group for case in cases)
+    names = [case.name for cases in GROUPS.values() for case in cases]
+    assert len(set(names)) == len(names)
+
+
+def test_every_case_has_figures_to_reach() -> None:
+    for cases in GROUPS.values():
+        for case in cases:
+            assert case.goals
+            assert case.inputs
