@@ -22,6 +22,7 @@ __all__ = [
     "arguments",
     "call",
     "graph",
+    "instruction_set",
     "kernel",
     "library",
     "pointers",
@@ -36,6 +37,8 @@ VALUE_CODES = MappingProxyType(
 )
 """How the kernels number the types of values."""
 
+# What kernels return, see `for_type` of rows.hpp.
+UNKNOWN_TYPE, OUT_OF_MEMORY = 1, 2
 BLOCK = 64
 """Rows of a graph whose contributions to a parameter are summed first; `kBlock` of common.hpp."""
 
@@ -70,13 +73,21 @@ def why_missing() -> str | None:
 
 
 @cache
-def kernel(name: str) -> Callable[..., int]:
-    """The function of that name for the widest instruction set of this machine.
+def instruction_set() -> str:
+    """The widest one that this machine has and the library was compiled for."""
+    name: str = ("portable", "avx2", "avx512")[library().graphattn_isa()]
+    return name
+
+
+@cache
+def kernel(name: str, isa: str | None = None) -> Callable[..., int]:
+    """The function of that name for an instruction set.
 
     Args:
         name: Name without prefix and instruction set, such as ``"gat"``.
+        isa: Instruction set; by default the one of :func:`instruction_set`.
     """
-    isa = ("portable", "avx2", "avx512")[library().graphattn_isa()]
+    isa = isa or instruction_set()
     function: Callable[..., int] = getattr(library(), f"graphattn_{name}_{isa}")
     return function
 
@@ -117,10 +128,13 @@ def call(
         MemoryError: If the memory does not suffice.
     """
     code = VALUE_CODES.get(values, -1)
-    status = kernel(name)(ctypes.byref(filled), code, indices.itemsize, int(backward))
-    if status == 1:
+    for isa in (instruction_set(), "portable"):
+        status = kernel(name, isa)(ctypes.byref(filled), code, indices.itemsize, int(backward))
+        if status != UNKNOWN_TYPE:
+            break
+    if status == UNKNOWN_TYPE:
         raise TypeError(f"the native {name!r} kernel has no version for {values} here")
-    if status == 2:
+    if status == OUT_OF_MEMORY:
         raise MemoryError(f"not enough memory for the native {name!r} kernel")
 
 

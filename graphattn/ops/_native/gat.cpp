@@ -179,7 +179,7 @@ GRAPHATTN_EXPORT int GRAPHATTN_NAME(gat)(const GraphattnGat* args, int dtype, in
   return for_type(dtype, index_bytes, [&](auto value, auto index) {
     using T = decltype(value);
     using I = decltype(index);
-    with_heads<T, I>(args->heads, [&](auto heads) {
+    with_heads<T>(args->heads, [&](auto heads) {
       constexpr int H = heads;
       backward ? gat_backward<T, I, H>(*args) : gat_forward<T, I, H>(*args);
     });

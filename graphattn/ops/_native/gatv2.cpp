@@ -215,7 +215,7 @@ GRAPHATTN_EXPORT int GRAPHATTN_NAME(gatv2)(const GraphattnGatv2* args, int dtype
   return for_type(dtype, index_bytes, [&](auto value, auto index) {
     using T = decltype(value);
     using I = decltype(index);
-    with_heads<T, I>(args->heads, [&](auto heads) {
+    with_heads<T>(args->heads, [&](auto heads) {
       constexpr int H = heads;
       backward ? gatv2_backward<T, I, H>(*args) : gatv2_forward<T, I, H>(*args);
     });

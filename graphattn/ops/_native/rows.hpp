@@ -179,11 +179,17 @@ void drop_factors(const Dropout& dropout, const I* position, int64_t count, int6
   for (int64_t k = 0; k < count * heads; ++k) factor[k] = dropout.factor(low[k], high[k]);
 }
 
+#ifdef __AVX2__
+constexpr bool kWide = true;
+#else
+constexpr bool kWide = false;
+#endif
+
 // Calls body with the number of heads as a constant where it is a common one, else with 0: loops
 // over few heads are several times faster when their length is known to the compiler.
-template <class T, class I, class Body>
+template <class T, class Body>
 void with_heads(int64_t heads, const Body& body) {
-  if constexpr (sizeof(I) == 4 && !std::is_same_v<T, double>) {
+  if constexpr (kWide && std::is_same_v<T, float>) {
     if (heads == 1) return body(std::integral_constant<int, 1>{});
     if (heads == 4) return body(std::integral_constant<int, 4>{});
     if (heads == 8) return body(std::integral_constant<int, 8>{});
@@ -192,20 +198,27 @@ void with_heads(int64_t heads, const Body& body) {
 }
 
 // Runs a kernel for types of values (0 float32, 1 float64, 2 bfloat16, 3 float16) and indices.
-// Returns 1 for a type that is unknown here, 2 without memory.
+// Returns 1 for a combination that is not compiled here, 2 without memory. The wide instruction
+// sets leave float64 and 64-bit indices of half precision, which need no speed, to the portable
+// code: every combination costs seconds of compilation.
 template <class Kernel>
 int for_type(int dtype, int index_bytes, const Kernel& kernel) {
-  const auto run = [&](auto value) {
-    index_bytes == 4 ? kernel(value, int32_t{}) : kernel(value, int64_t{});
-    return 0;
-  };
+  const bool narrow = index_bytes == 4;
   try {
     switch (dtype) {
-      case 0: return run(float{});
-      case 1: return run(double{});
-      case 2: return run(BFloat16{});
+      case 0: return narrow ? kernel(float{}, int32_t{}) : kernel(float{}, int64_t{}), 0;
+      case 1:
+        if constexpr (kWide) return 1;
+        else return narrow ? kernel(double{}, int32_t{}) : kernel(double{}, int64_t{}), 0;
+      case 2:
+        if (narrow) return kernel(BFloat16{}, int32_t{}), 0;
+        if constexpr (kWide) return 1;
+        else return kernel(BFloat16{}, int64_t{}), 0;
 #ifdef __FLT16_MAX__
-      case 3: return run(Half{});
+      case 3:
+        if (narrow) return kernel(Half{}, int32_t{}), 0;
+        if constexpr (kWide) return 1;
+        else return kernel(Half{}, int64_t{}), 0;
 #endif
       default: return 1;
     }
