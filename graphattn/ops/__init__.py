@@ -5,6 +5,7 @@ from graphattn.ops._dispatch import use_implementation
 from graphattn.ops.edge_softmax import edge_softmax
 from graphattn.ops.gat import gat_attend, gat_attention
 from graphattn.ops.gatv2 import gatv2_attend, gatv2_attention
+from graphattn.ops.sample import NeighborSample, sample_neighbors
 from graphattn.ops.self_loops import append_self_loops
 from graphattn.ops.softplus import aero_propagate, softplus_attention
 from graphattn.ops.sparse_linear import sparse_dropout, sparse_linear
@@ -12,6 +13,7 @@ from graphattn.ops.spmm import spmm
 
 __all__ = [
     "CSR",
+    "NeighborSample",
     "aero_propagate",
     "append_self_loops",
     "build_csr",
@@ -20,6 +22,7 @@ __all__ = [
     "gat_attention",
     "gatv2_attend",
     "gatv2_attention",
+    "sample_neighbors",
     "softplus_attention",
     "sparse_dropout",
     "sparse_linear",

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.utils import k_hop_subgraph
+
+from graphattn.data import csbm
+from graphattn.models import GAT
+from graphattn.sampling import NeighborLoader
+from graphattn.train import TrainConfig, fit
+
+
+def make_graph(nodes: int = 200, edges: int = 3000, seed: int = 0) -> Data:
+    """Unsorted edges, some twice, more at the first nodes; some nodes without any."""
+    generator = torch.Generator().manual_seed(seed)
+    ends = (torch.rand(2, edges, generator=generator) ** 2 * nodes).long()
+    x = torch.randn(nodes, 6, generator=generator)
+    data = Data(x=x, edge_index=ends, y=x.argmax(dim=1) % 3)
+    data.edge_attr = torch.randn(edges, 2, generator=generator)
+    part = torch.randperm(nodes, generator=generator) % 3
+    data.train_mask, data.val_mask, data.test_mask = (part == i for i in range(3))
+    data.name = "toy"
+    return data
+
+
+@pytest.fixture
+def graph() -> Data:
+    return make_graph()
+
+
+def same(one: list[Data], other: list[Data]) -> bool:
+    """Whether two passes gave the same batches."""
+    return len(one) == len(other) and all(
+        torch.equal(a.n_id, b.n_id)
+        and torch.equal(a.e_id, b.e_id)
+        and torch.equal(a.edge_index, b.edge_index)
+        and torch.equal(a.x, b.x)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_batch_holds_its_part_of_everything(graph: Data, replace: bool) -> None:
+    loader = NeighborLoader(graph, [5, 3], batch_size=32, replace=replace)
+    assert len(loader) == 7
+    seeds = []
+    for batch in loader:
+        assert torch.equal(batch.x, graph.x[batch.n_id])
+        assert torch.equal(batch.y, graph.y[batch.n_id])
+        assert torch.equal(batch.val_mask, graph.val_mask[batch.n_id])
+        assert torch.equal(batch.edge_attr, graph.edge_attr[batch.e_id])
+        assert torch.equal(batch.n_id[batch.edge_index], graph.edge_index[:, batch.e_id])
+        assert batch.name == "toy"
+        assert batch.num_nodes == sum(batch.num_sampled_nodes) == len(batch.n_id.unique())
+        assert batch.num_edges == sum(batch.num_sampled_edges)
+        assert len(batch.num_sampled_nodes) == 3
+        assert len(batch.num_sampled_edges) == 2
+        assert (len(batch.e_id.unique()) < batch.num_edges) == replace
+        assert batch.edge_index.dtype == batch.n_id.dtype == batch.e_id.dtype == torch.long
+        assert torch.equal(batch.input_id, batch.n_id[: batch.batch_size])
+        seeds.append(batch.input_id)
+    assert torch.equal(torch.cat(seeds), torch.arange(200))
+    assert batch.batch_size == 200 - 6 * 32
+    assert graph.num_nodes == 200  # the graph itself is as it was
+    assert "n_id" not in graph
+
+
+def test_all_neighbours_are_the_hops_around_the_seeds(graph: Data) -> None:
+    for batch in NeighborLoader(graph, [-1, -1], batch_size=3):
+        nodes, _, _, _ = k_hop_subgraph(batch.input_id, 2, graph.edge_index)
+        assert torch.equal(batch.n_id.sort().values, nodes)
+        inner = batch.n_id[: sum(batch.num_sampled_nodes[:2])]
+        entering = torch.isin(graph.edge_index[1], inner).nonzero().view(-1)
+        assert torch.equal(batch.e_id.sort().values, entering)
+
+
+def test_input_nodes(graph: Data) -> None:
+    mask = graph.train_mask
+    nodes = mask.nonzero().view(-1)
+    by_mask = list(NeighborLoader(graph, [3], input_nodes=mask, batch_size=9))
+    by_number = list(NeighborLoader(graph, [3], input_nodes=nodes.int(), batch_size=9))
+    by_list = list(NeighborLoader(graph, [3], input_nodes=nodes.tolist(), batch_size=9))
+    assert same(by_mask, by_number)
+    assert same(by_mask, by_list)
+    assert torch.equal(torch.cat([batch.input_id for batch in by_mask]), nodes)
+    assert torch.equal(torch.cat([batch.input_id for batch in by_list]), torch.arange(len(nodes)))
+    order = torch.tensor([7, 3, 150])
+    (batch,) = NeighborLoader(graph, [3], input_nodes=order, batch_size=3)
+    assert torch.equal(batch.n_id[:3], order)
+    assert list(NeighborLoader(graph, [3], input_nodes=[])) == []
+
+
+def test_epochs_differ_and_can_be_repeated(graph: Data) -> None:
+    loader = NeighborLoader(graph, [2, 2], batch_size=64, seed=3)
+    first, second = list(loader), list(loader)
+    assert torch.equal(first[0].input_id, second[0].input_id)
+    assert not same(first, second)
+    again = NeighborLoader(graph, [2, 2], batch_size=64, seed=3)
+    again.set_epoch(1)
+    assert same(list(again), second)
+    again.set_epoch(0)
+    assert same(list(again), first)
+    assert same(list(again), second)
+    assert not same(list(NeighborLoader(graph, [2, 2], batch_size=64, seed=4)), first)
+
+
+def test_passes_at_the_same_time_are_epochs_of_their_own(graph: Data) -> None:
+    loader = NeighborLoader(graph, [2], batch_size=64)
+    expected = [list(loader), list(loader)]
+    loader.set_epoch(0)
+    both = list(zip(iter(loader), iter(loader), strict=True))
+    assert same([batch for batch, _ in both], expected[0])
+    assert same([batch for _, batch in both], expected[1])
+
+
+def test_shuffle(graph: Data) -> None:
+    def order(loader: NeighborLoader) -> Tensor:
+        return torch.cat([batch.input_id for batch in loader])
+
+    loader = NeighborLoader(graph, [2], batch_size=64, shuffle=True, seed=3)
+    first, second = order(loader), order(loader)
+    assert torch.equal(first.sort().values, torch.arange(200))
+    assert not torch.equal(first, torch.arange(200))
+    assert not torch.equal(first, second)
+    again, other = (
+        NeighborLoader(graph, [2], batch_size=64, shuffle=True, seed=seed) for seed in (3, 4)
+    )
+    torch.manual_seed(5)  # torch's own generator has no part in it
+    assert torch.equal(order(again), first)
+    assert not torch.equal(order(other), first)
+
+
+def test_drop_last(graph: Data) -> None:
+    loader = NeighborLoader(graph, [2], batch_size=64, drop_last=True)
+    assert len(loader) == 3
+    assert [batch.batch_size for batch in loader] == [64, 64, 64]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_make_the_same_batches(graph: Data, persistent: bool) -> None:
+    arguments = {"batch_size": 32, "shuffle": True, "seed": 1}
+    alone = NeighborLoader(graph, [4, 4], **arguments)
+    expected = [list(alone), list(alone)]
+    loader = NeighborLoader(
+        graph, [4, 4], num_workers=2, persistent_workers=persistent, prefetch_factor=1, **arguments
+    )
+    for epoch in expected:
+        assert same(list(loader), epoch)
+
+
+def test_what_a_worker_gets_can_be_sent_to_it(graph: Data) -> None:
+    loader = NeighborLoader(graph, [4], batch_size=5)
+    task = next(iter(loader.sampler))
+    dataset, collate = pickle.loads(pickle.dumps((loader.dataset, loader.collate_fn)))
+    assert same([collate(dataset[task])], [next(iter(loader))])
+
+
+def test_seeds_come_out_as_from_the_whole_graph(graph: Data) -> None:
+    torch.manual_seed(0)
+    model = GAT(6, 16, num_layers=2, out_channels=3, heads=4, edge_dim=2).double().eval()
+    graph.x, graph.edge_attr = graph.x.double(), graph.edge_attr.double()
+    with torch.no_grad():
+        expected = model(graph.x, graph.edge_index, graph.edge_attr)
+        for batch in NeighborLoader(graph, [-1, -1], batch_size=7, shuffle=True):
+            out = model(batch.x, batch.edge_index, batch.edge_attr)[: batch.batch_size]
+            torch.testing.assert_close(out, expected[batch.n_id[: batch.batch_size]])
+
+
+@pytest.mark.parametrize("num_neighbors", [[4, 3], [-1, -1], [5, 0]])
+def test_trimming_leaves_the_seeds_as_they_are(graph: Data, num_neighbors: list[int]) -> None:
+    torch.manual_seed(0)
+    model = GAT(6, 16, num_layers=2, out_channels=3, heads=4, edge_dim=2).double().eval()
+    graph.x, graph.edge_attr = graph.x.double(), graph.edge_attr.double()
+    with torch.no_grad():
+        for batch in NeighborLoader(graph, num_neighbors, batch_size=16):
+            whole = model(batch.x, batch.edge_index, batch.edge_attr)
+            trimmed = model(
+                batch.x,
+                batch.edge_index,
+                batch.edge_attr,
+                num_sampled_nodes_per_hop=batch.num_sampled_nodes,
+                num_sampled_edges_per_hop=batch.num_sampled_edges,
+            )
+            assert len(trimmed) < len(whole) or batch.num_sampled_nodes[2] == 0
+            seeds = slice(batch.batch_size)
+            torch.testing.assert_close(trimmed[seeds], whole[seeds])
+
+
+def test_training_on_batches() -> None:
+    graph = csbm(240, num_classes=3, homophily=0.9, num_features=6, signal=2.0)
+
+    def trained(seed: int) -> tuple[float, Tensor]:
+        torch.manual_seed(0)
+        model = GAT(6, 16, num_layers=2, out_channels=3, heads=4)
+        loader = NeighborLoader(
+            graph,
+            [5, 5],
+            input_nodes=graph.train_mask,
+            batch_size=16,
+            shuffle=True,
+            seed=seed,
+        )
+        config = TrainConfig(lr=0.01, max_epochs=5, accelerator="cpu")
+        report = fit(model, graph, config, batches=loader, progress=False)
+        return report.test_metric, model.convs[0].lin.weight.detach()
+
+    accuracy, weight = trained(0)
+    assert accuracy > 0.9
+    assert torch.equal(trained(0)[1], weight)
+    assert not torch.equal(trained(1)[1], weight)
+
+
+def as_csr(data: Data) -> None:
+    data.x = (data.x * (data.x > 0)).to_sparse_csr()
+
+
+def as_edge_index(data: Data) -> None:
+    data.edge_index = EdgeIndex(data.edge_index, sparse_size=(200, 200))
+
+
+def as_int32(data: Data) -> None:
+    data.edge_index = data.edge_index.int()
+
+
+@pytest.mark.parametrize("change", [as_csr, as_edge_index, as_int32])
+def test_other_forms(graph: Data, change: Callable[[Data], None]) -> None:
+    expected = list(NeighborLoader(graph, [3, 3], batch_size=50))
+    change(graph)
+    for batch, plain in zip(NeighborLoader(graph, [3, 3], batch_size=50), expected, strict=True):
+        assert torch.equal(batch.e_id, plain.e_id)
+        assert torch.equal(batch.edge_index, plain.edge_index)
+        if batch.x.layout == torch.sparse_csr:
+            assert torch.equal(batch.x.to_dense(), plain.x.clamp(min=0))
+        else:
+            assert torch.equal(batch.x, plain.x)
+
+
+def test_transform(graph: Data) -> None:
+    def count(batch: Data) -> Data:
+        return Data(count=batch.num_nodes)
+
+    assert [b.count for b in NeighborLoader(graph, [1], batch_size=100, transform=count)] == [
+        b.num_nodes for b in NeighborLoader(graph, [1], batch_size=100)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "text"),
+    [
+        ({"data": HeteroData()}, TypeError, "'data' must be a .*Data, got HeteroData"),
+        ({"data": Data(x=torch.zeros(3, 1))}, TypeError, r"'data\.edge_index' .* got NoneType"),
+        (
+            {"data": Data(x=torch.zeros(1, 1), edge_index=torch.tensor([[0], [1]]))},
+            ValueError,
+            "'edge_index' holds the edge 0 -> 1",
+        ),
+        ({"num_neighbors": []}, ValueError, "'num_neighbors' .* got none"),
+        ({"num_neighbors": [-3]}, ValueError, "'num_neighbors' .* got -3"),
+        ({"input_nodes": torch.ones(3, dtype=torch.bool)}, ValueError, r"mask of shape \[3\]"),
+        ({"input_nodes": torch.tensor([200])}, ValueError, r"\[0, 200\), got 200"),
+        ({"input_nodes": [1, 2, 1]}, ValueError, "'input_nodes' must be different .* got 1 twice"),
+        ({"input_nodes": [0.5]}, TypeError, r"'input_nodes' .* got torch\.float32"),
+        ({"input_nodes": [[1]]}, ValueError, r"'input_nodes' must have shape \[S\], got \[1, 1\]"),
+        ({"batch_size": 0}, ValueError, "'batch_size' must be at least 1, got 0"),
+        ({"batch_size": 2.0}, TypeError, "'batch_size' must be a whole number, got 2.0"),
+        ({"seed": -1}, ValueError, "'seed' .* got -1"),
+        ({"replace": "no"}, TypeError, "'replace' must be True or False, got 'no'"),
+    ],
+)
+def test_bad_input(
+    graph: Data, changed: dict[str, object], error: type[Exception], text: str
+) -> None:
+    arguments = {"data": graph, "num_neighbors": [2]} | changed
+    with pytest.raises(error, match=text):
+        NeighborLoader(arguments.pop("data"), arguments.pop("num_neighbors"), **arguments)
+
+
+def test_bad_epoch(graph: Data) -> None:
+    with pytest.raises(ValueError, match="'epoch' must be 0 or more, got -1"):
+        NeighborLoader(graph, [1]).set_epoch(-1)
