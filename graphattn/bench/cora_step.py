@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from graphattn.bench.case import Lineup, Settings
 from graphattn.bench.measuring import Contender
+from graphattn.models import GATConfig
 from graphattn.recipes import load_data, recipe
 
 __all__ = ["lineup"]
@@ -47,7 +48,8 @@ def lineup(settings: Settings) -> Lineup:
     dense = sparse.clone()
     dense.x = sparse.x.to_dense()
     torch.manual_seed(0)
-    model, lr = experiment.model, experiment.train.lr
+    # PyG's layer has no third dropout.
+    model, lr = GATConfig(dropout=0.6, value_dropout=0.0), experiment.train.lr
     theirs = _PyGNetwork(dense.num_node_features, dense.num_classes, model.dropout)
     exact = _output(copy.deepcopy(theirs).double(), dense.x.double(), dense.edge_index)
     contenders = [_contender("PyG GATConv", "pyg", theirs, dense, lr)]

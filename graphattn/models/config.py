@@ -14,8 +14,8 @@ __all__ = ["METHODS", "AEROGNNConfig", "GATConfig", "GATv2Config", "MLPConfig", 
 
 
 @dataclass(frozen=True)
-class GATConfig:
-    """The network of the GAT paper; the defaults are its settings for Cora."""
+class _LayersConfig:
+    """What the networks of GAT and GATv2 share; the defaults are the GAT paper's for Cora."""
 
     hidden_channels: int = 64
     """Width of the hidden layers, all heads together."""
@@ -40,6 +40,14 @@ class GATConfig:
     jk: str | None = None
     """Jumping knowledge over layers: cat, max, lstm or last."""
 
+
+@dataclass(frozen=True)
+class GATConfig(_LayersConfig):
+    """The network of the GAT paper; the defaults are its settings for Cora."""
+
+    value_dropout: float = 0.0
+    """Probability of dropping a transformed feature from the sum, as the authors' code does."""
+
     def build(self, in_channels: int, out_channels: int, edge_dim: int | None = None) -> Module:
         """Make the network for a data set's sizes, with parameters drawn anew."""
         from graphattn.models.gat import GAT
@@ -48,7 +56,7 @@ class GATConfig:
 
 
 @dataclass(frozen=True)
-class GATv2Config(GATConfig):
+class GATv2Config(_LayersConfig):
     """The network of the GATv2 paper."""
 
     share_weights: bool = False

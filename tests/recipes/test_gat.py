@@ -14,7 +14,7 @@ def test_network_and_training_are_the_paper_s(data: str) -> None:
         (1, 7, False),
     ]
     assert model.dropout.p == 0.6
-    assert {conv.dropout for conv in model.convs} == {0.6}
+    assert {(conv.dropout, conv.value_dropout) for conv in model.convs} == {(0.6, 0.6)}
     train = experiment.train
     assert (train.lr, train.weight_decay, train.patience, train.monitor) == (
         0.005,

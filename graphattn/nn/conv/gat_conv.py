@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn.functional import dropout
 from torch_geometric.nn.inits import glorot
 
 from graphattn.nn.conv.attention_conv import AttentionConv
@@ -31,9 +32,10 @@ class GATConv(AttentionConv):
     load both ways. :class:`~graphattn.nn.AttentionConv` lists where results differ from PyG's.
 
     Note:
-        As PyG and unlike the authors' TensorFlow code, the two score halves have no bias, the
-        transformed features are not dropped a second time, all heads share one input, and each of
-        several parallel edges is an entry of the softmax.
+        As PyG and unlike the authors' TensorFlow code, the two score halves have no bias, all heads
+        share one dropped input, and each of several parallel edges is an entry of the softmax. The
+        authors' code also drops the transformed features, which the paper does not mention and
+        PyG's layer does not do; ``value_dropout`` does it here.
 
     Args:
         in_channels: Width of the node features, or a pair for sources and destinations; ``-1``
@@ -51,6 +53,8 @@ class GATConv(AttentionConv):
             ``"max"``, ``"mul"``).
         bias: Add a learned bias.
         residual: Add a linear map of the destination's input.
+        value_dropout: Probability of dropping a transformed feature from the sum in training, in
+            ``[0, 1]``; the scores see all of them.
         **kwargs: Arguments of :class:`torch_geometric.nn.MessagePassing`.
 
     Raises:
@@ -81,6 +85,7 @@ class GATConv(AttentionConv):
         fill_value: float | Tensor | str = "mean",
         bias: bool = True,
         residual: bool = False,
+        value_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -96,7 +101,10 @@ class GATConv(AttentionConv):
             residual=residual,
             **kwargs,
         )
+        if not 0.0 <= value_dropout <= 1.0:
+            raise ValueError(f"'value_dropout' must lie in [0, 1], got {value_dropout}")
         self.negative_slope = negative_slope
+        self.value_dropout = value_dropout
         width = heads * out_channels
         if isinstance(in_channels, int):
             self.lin = self._linear(in_channels, width)
@@ -135,6 +143,7 @@ class GATConv(AttentionConv):
         edge_score = None
         if edge_attr is not None:
             edge_score = _score(self._heads(self.lin_edge, edge_attr), self.att_edge)
+        values = dropout(values, self.value_dropout, self.training)
         return values, {
             "score_src": score_src,
             "score_dst": score_dst,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch_geometric import nn as pyg
 
@@ -19,6 +20,23 @@ def test_sources_alone_equal_pyg() -> None:
     expected = theirs((x, None), edges, size=(4, 5))
     torch.testing.assert_close(ours((x, None), edges, size=(4, 5)), expected)
     assert ours((x, None), edges[:, :3]).shape == (4, 8)
+
+
+def test_value_dropout_leaves_the_scores_alone() -> None:
+    torch.manual_seed(0)
+    x, edges = torch.randn(50, 8), torch.randint(50, (2, 300))
+    conv = GATConv(8, 4, heads=2, value_dropout=0.5, bias=False)
+    plain = GATConv(8, 4, heads=2, bias=False)
+    plain.load_state_dict(conv.state_dict())
+    expected, (_, alpha) = plain(x, edges, return_attention_weights=True)
+    out, (_, kept) = conv(x, edges, return_attention_weights=True)
+    assert torch.equal(kept, alpha)
+    assert not torch.allclose(out, expected)
+    mean = torch.stack([conv(x, edges) for _ in range(2000)]).mean(0)
+    torch.testing.assert_close(mean, expected, atol=0.1, rtol=0.1)
+    torch.testing.assert_close(conv.eval()(x, edges), expected)
+    with pytest.raises(ValueError, match=r"'value_dropout' must lie in \[0, 1\], got -1"):
+        GATConv(8, 4, value_dropout=-1)
 
 
 def test_ranking_of_neighbours_is_the_same_for_all_queries() -> None:
