@@ -38,8 +38,8 @@ class Figure:
     """What it has to reach."""
     aim: float | None
     """What it should reach."""
-    met: Literal["aim", "must", "no"]
-    """What it does reach."""
+    met: Literal["aim", "must", "no", ""]
+    """What it does reach; empty where there is no goal."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,15 @@ class Goal:
         value = self.value(by_kind(rows))
         if value is None:
             return None
-        met: Literal["aim", "must", "no"] = "no"
-        if self._reaches(value, self.must):
-            met = "must"
-        if met == "must" and self.aim is not None and self._reaches(value, self.aim):
-            met = "aim"
+        goals: dict[Literal["must", "aim"], float | None] = {"must": self.must, "aim": self.aim}
+        there = {name: goal for name, goal in goals.items() if goal is not None}
+        met: Literal["aim", "must", "no", ""] = "no" if there else ""
+        for name, goal in there.items():
+            met = name if self._reaches(value, goal) else met
         return Figure(self.figure, value, self.must, self.aim, met)
 
-    def _reaches(self, value: float, goal: float | None) -> bool:
-        return goal is None or (value <= goal if self.at_most else value >= goal)
+    def _reaches(self, value: float, goal: float) -> bool:
+        return value <= goal if self.at_most else value >= goal
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class Case:
     """On how many CPU threads it runs unless the user says so."""
     memory: bool = True
     """Whether memory is measured."""
+    forms_like: str | None = None
+    """Case of the group before this one whose slower forms of peers do not run here."""
 
 
 def by_kind(rows: Sequence[Row]) -> dict[str, Row]:

@@ -17,6 +17,7 @@ from graphattn.bench.floor import floor
 from graphattn.bench.graphs import Graph, with_self_loops
 from graphattn.bench.measuring import Contender, Missing
 from graphattn.bench.peers import dgl_graph, import_dgl, pyg_forms, turbo_gnn
+from graphattn.nn import AttentionConv
 from graphattn.ops import build_csr
 
 __all__ = ["LAYERS", "LayerInputs", "LayerKind", "dropout_lineup", "lineup", "ours_alone"]
@@ -42,10 +43,10 @@ class LayerKind:
         layer: nn.Module = getattr(pyg, self.name)(width, channels, heads=heads, **options)
         return layer
 
-    def ours(self, theirs: nn.Module, inputs: LayerInputs) -> nn.Module:
+    def ours(self, theirs: nn.Module, inputs: LayerInputs) -> AttentionConv:
         """Our layer with the weights of theirs; it adds self-loops by itself."""
         make = getattr(graphattn.nn, self.name)
-        layer: nn.Module = make(
+        layer: AttentionConv = make(
             inputs.width, inputs.channels, heads=inputs.heads, dropout=inputs.dropout
         )
         layer.load_state_dict(theirs.state_dict())
@@ -141,7 +142,7 @@ def lineup(kind: LayerKind, inputs: LayerInputs, settings: Settings) -> Lineup:
         settings: Wishes of the user.
     """
     prepared = _Prepared(kind, inputs, settings)
-    contenders, missing = [prepared.ours(inputs)], [turbo_gnn()]
+    contenders, missing = [prepared.ours(inputs), prepared.op(inputs)], [turbo_gnn()]
     for found in (*prepared.pyg(), *prepared.dgl(), *prepared.floor(), prepared.csr()):
         if isinstance(found, Missing):
             missing.append(found)
@@ -206,6 +207,29 @@ class _Prepared:
         dropout = f", dropout {inputs.dropout}" if inputs.dropout else ""
         step = self.step(layer, lambda x: layer(x, self.edges))
         return step.contender(f"graphattn {self.kind.name}{dropout}", "ours")
+
+    def op(self, inputs: LayerInputs) -> Contender:
+        """What the layer does on edges, without its dense projections; see the floor."""
+        layer = self.kind.ours(self.theirs, inputs)
+        with torch.no_grad():
+            values, operands = layer.operands(self.x, self.x, None, self.num_nodes)
+        tensors = {name: one for name, one in operands.items() if isinstance(one, Tensor)}
+        leaves = {name: one.clone().requires_grad_() for name, one in tensors.items()}
+        values = values.clone().requires_grad_()
+        operands |= leaves | {"num_self_loops": self.num_nodes if self.kind.self_loops else 0}
+        grad = self.grad.view_as(values)
+
+        def release() -> None:
+            for leaf in (values, *leaves.values()):
+                leaf.grad = None
+
+        return Contender(
+            f"graphattn, the op of {self.kind.name} alone",
+            "ours op",
+            lambda: layer.attend(values, self.edges, **operands),
+            lambda out: torch.autograd.backward(out, grad),
+            release,
+        )
 
     def pyg(self) -> Iterator[Contender | Missing]:
         layer = self.theirs

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from graphattn.bench.case import Case, Lineup, Settings
-from graphattn.bench.measuring import Row, measure
+from graphattn.bench.measuring import Missing, measure
 from graphattn.bench.report import Table
 
 __all__ = ["run_case"]
@@ -20,6 +20,7 @@ def run_case(
     *,
     repeats: int | None = None,
     threads: Sequence[int] = (),
+    like: Table | None = None,
     progress: bool = True,
 ) -> list[Table]:
     """Measure a case.
@@ -32,12 +33,15 @@ def run_case(
         settings: Wishes of the user.
         repeats: Rounds, instead of those of the case.
         threads: Numbers of CPU threads, instead of those of the case.
+        like: Outcome of a similar case; forms of peers that were slower there do not run.
         progress: Show progress bars.
 
     Returns:
         A table for every number of threads.
     """
     lineup = case.lineup(settings)
+    if like is not None:
+        lineup = _without_slower_forms(lineup, like)
     tables: list[Table] = []
     for count in threads or _threads_of(case):
         rows, failed = measure(
@@ -51,7 +55,7 @@ def run_case(
         figures = [figure for goal in case.goals if (figure := goal.read(rows)) is not None]
         missing = [*lineup.missing, *failed]
         tables.append(Table(case.name, case.inputs, count, lineup.note, rows, figures, missing))
-        lineup = _fastest(lineup, rows)
+        lineup = _without_slower_forms(replace(lineup, missing=()), tables[0])
     return tables
 
 
@@ -61,9 +65,12 @@ def _threads_of(case: Case) -> list[int]:
     return list(dict.fromkeys(wanted))
 
 
-def _fastest(lineup: Lineup, rows: Sequence[Row]) -> Lineup:
-    most = max(row.repeats for row in rows)
-    names = {row.contender for row in rows if row.repeats == most}
+def _without_slower_forms(lineup: Lineup, table: Table) -> Lineup:
+    most = max(row.repeats for row in table.rows)
+    slower = [row.contender for row in table.rows if row.repeats < most]
+    reason = f"slower in {table.case!r} on {table.threads} thread(s)"
     return replace(
-        lineup, contenders=[one for one in lineup.contenders if one.name in names], missing=()
+        lineup,
+        contenders=[one for one in lineup.contenders if one.name not in slower],
+        missing=[*lineup.missing, *(Missing(name, reason) for name in slower)],
     )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from graphattn._core.errors import unknown_name
+
+if TYPE_CHECKING:
+    from graphattn.bench import Table
 
 __all__ = ["Bench"]
 
@@ -56,13 +60,23 @@ class Bench:
     def _run_group(self, name: str) -> None:
         import torch
 
-        from graphattn.bench import GROUPS, Settings, as_text, processor, run_case, save_tables
+        from graphattn.bench import (
+            GROUPS,
+            Settings,
+            as_text,
+            processor,
+            run_case,
+            save_tables,
+        )
         from graphattn.train.environment import describe_environment
 
         settings = Settings(self.root, self.scale)
-        tables = []
+        tables: list[Table] = []
         for case in GROUPS[name]:
-            for table in run_case(case, settings, repeats=self.repeats, threads=self.threads):
+            like = next((table for table in tables if table.case == case.forms_like), None)
+            for table in run_case(
+                case, settings, repeats=self.repeats, threads=self.threads, like=like
+            ):
                 print(as_text(table), flush=True)
                 tables.append(table)
         if self.save is not None:

@@ -13,9 +13,18 @@ def test_by_kind_takes_the_fastest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("must", "aim", "met"), [(2, 4, "must"), (2, 3, "aim"), (4, 5, "no"), (2, None, "must")]
+    ("must", "aim", "met"),
+    [
+        (2, 4, "must"),
+        (2, 3, "aim"),
+        (4, 5, "no"),
+        (2, None, "must"),
+        (None, 2, "aim"),
+        (None, 4, "no"),
+        (None, None, ""),
+    ],
 )
-def test_what_a_figure_reaches(must: float, aim: float | None, met: str) -> None:
+def test_what_a_figure_reaches(must: float | None, aim: float | None, met: str) -> None:
     goal = Goal("faster", must, aim, lambda rows: rows["pyg"].ms / rows["ours"].ms)
     figure = goal.read(ROWS)
     assert figure is not None

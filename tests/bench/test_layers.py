@@ -53,6 +53,16 @@ def test_steps_leave_nothing_behind(competing: Lineup) -> None:
         assert all(parameter.grad is None for parameter in step.layer.parameters())
 
 
+@pytest.mark.parametrize("name", ["gat", "gatv2"])
+def test_the_op_alone_gives_the_output_of_the_layer(name: str) -> None:
+    ours, op, *_ = lineup(LAYERS[name], INPUTS, SMALL).contenders
+    assert (ours.kind, op.kind) == ("ours", "ours op")
+    out = op.forward()
+    torch.testing.assert_close(out.flatten(1), ours.forward())  # the bias is still zero
+    assert op.backward is not None
+    op.backward(out)
+
+
 def test_ours_alone() -> None:
     alone = ours_alone(LAYERS["gat"], INPUTS, SMALL)
     assert [contender.kind for contender in alone.contenders] == ["ours", "csr"]

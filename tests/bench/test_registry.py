@@ -16,3 +16,10 @@ def test_every_case_has_figures_to_reach() -> None:
         for case in cases:
             assert case.goals
             assert case.inputs
+
+
+def test_similar_cases_come_first() -> None:
+    for cases in GROUPS.values():
+        names = [case.name for case in cases]
+        for place, case in enumerate(cases):
+            assert case.forms_like is None or case.forms_like in names[:place]

@@ -41,7 +41,7 @@ def test_fastest_form_alone_runs_on_the_second_number_of_threads() -> None:
     assert [row.contender for row in first.rows] == ["us", "slow form", "fast form"]
     assert [row.contender for row in second.rows] == ["us", "fast form"]
     assert first.missing == [Missing("them", "too far away")]
-    assert second.missing == []
+    assert second.missing == [Missing("slow form", "slower in 'toy' on 2 thread(s)")]
     assert [table.figures[0].measured for table in (first, second)] == [1, 2]
     assert first.note == "scale 0.5"
     assert first.rows[0].peak_mb is not None
@@ -56,3 +56,10 @@ def test_threads_and_repeats_are_those_of_the_case_unless_given() -> None:
         assert tables[0].rows[0].repeats == 2
     (table,) = run_case(case(), Settings(), repeats=1, threads=(1,), progress=False)
     assert table.rows[0].repeats == 1
+
+
+def test_forms_that_were_slower_in_a_similar_case_do_not_run() -> None:
+    first, _ = run_case(case(), Settings(), threads=(2, 1), progress=False)
+    (table,) = run_case(case(), Settings(), threads=(1,), like=first, progress=False)
+    assert [row.contender for row in table.rows] == ["us", "fast form"]
+    assert [missing.name for missing in table.missing] == ["them", "slow form"]
