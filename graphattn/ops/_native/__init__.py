@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 if TYPE_CHECKING:
     from graphattn.ops._csr import CSR
@@ -25,6 +26,7 @@ __all__ = [
     "instruction_set",
     "kernel",
     "library",
+    "pad_channels",
     "pointers",
     "rows",
     "why_missing",
@@ -39,6 +41,7 @@ VALUE_CODES = MappingProxyType(
 
 # What kernels return, see `for_type` of rows.hpp.
 UNKNOWN_TYPE, OUT_OF_MEMORY = 1, 2
+LANES = 8
 BLOCK = 64
 """Rows of a graph whose contributions to a parameter are summed first; `kBlock` of common.hpp."""
 
@@ -152,6 +155,15 @@ def arguments(struct: type[ctypes.Structure], **values: Any) -> ctypes.Structure
 def rows(x: Tensor) -> Tensor:
     """``x`` if each of its rows is contiguous, as kernels need it, else a copy."""
     return x if x.numel() == 0 or x[0].is_contiguous() else x.contiguous()
+
+
+def pad_channels(x: Tensor) -> Tensor:
+    """Fill the last dimension up to a multiple of 8 with zeros, where that makes kernels faster.
+
+    Rows of a width such as 7 can't be worked on in vectors, and edges outnumber nodes.
+    """
+    missing = -x.size(-1) % LANES
+    return pad(x, (0, missing)) if 0 < missing <= LANES // 2 else x
 
 
 def pointers(tensors: Sequence[Tensor]) -> list[ctypes.c_void_p]:

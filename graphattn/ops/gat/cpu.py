@@ -27,8 +27,9 @@ def gat_attend(
 ) -> Tensor:
     """See :func:`graphattn.ops.gat_attend`."""
     dtype = torch.promote_types(x.dtype, torch.float32)
+    channels = x.size(-1)
     out, _ = _forward(
-        x,
+        _native.pad_channels(x),
         score_src.to(dtype),
         score_dst.to(dtype),
         None if edge_score is None else edge_score.to(dtype),
@@ -38,7 +39,7 @@ def gat_attend(
         dropout,
         seed,
     )
-    result: Tensor = out
+    result: Tensor = out[..., :channels]
     return result
 
 

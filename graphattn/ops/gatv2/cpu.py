@@ -27,18 +27,19 @@ def gatv2_attend(
 ) -> Tensor:
     """See :func:`graphattn.ops.gatv2_attend`."""
     dtype = torch.promote_types(x_src.dtype, torch.float32)
+    channels = x_src.size(-1)
     out, _ = _forward(
-        x_src,
-        x_dst.to(x_src.dtype),
-        att.to(dtype),
-        None if edge_x is None else edge_x.to(x_src.dtype),
+        _native.pad_channels(x_src),
+        _native.pad_channels(x_dst.to(x_src.dtype)),
+        _native.pad_channels(att.to(dtype)),
+        None if edge_x is None else _native.pad_channels(edge_x.to(x_src.dtype)),
         edge_index,
         num_self_loops,
         negative_slope,
         dropout,
         seed,
     )
-    result: Tensor = out
+    result: Tensor = out[..., :channels]
     return result
 
 
