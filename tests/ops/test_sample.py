@@ -144,8 +144,9 @@ def test_is_a_sample(
 def test_native_equals_reference(
     num_threads: int, replace: bool, dtype: torch.dtype, fan_outs: list[int]
 ) -> None:
-    csr = random_graph(3000, 40000, dtype=dtype)
-    seeds = torch.randperm(3000, generator=torch.Generator().manual_seed(1))[:64]
+    csr = random_graph(3000, 60000, dtype=dtype)
+    # Enough for each of five threads in some hops, for fewer in others.
+    seeds = torch.randperm(3000, generator=torch.Generator().manual_seed(1))[:600]
     arguments = {"replace": replace, "seed": 2**62 + 17}
     with use_implementation("reference"):
         expected = sample_neighbors(csr.rowptr, csr.col, seeds, fan_outs, **arguments)
@@ -328,6 +329,22 @@ def test_more_than_fits_into_memory() -> None:
     with pytest.raises(MemoryError, match="sampled subgraph"):
         sample_neighbors(ring, seeds, seeds, [2**31 - 1], replace=True)
     assert sample_neighbors(ring, seeds, seeds, [1]).nodes.numel() == nodes
+
+
+@needs_native
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+def test_large_buffers_are_given_back() -> None:
+    def resident() -> float:
+        """Megabytes."""
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+    ring = torch.arange(1001)
+    sample_neighbors(ring, ring[:-1], ring[:-1], [1])
+    before = resident()
+    out = sample_neighbors(ring, ring[:-1], ring[:-1], [8000], replace=True)
+    assert resident() > before + 150
+    del out
+    assert resident() < before + 60
 
 
 def malformed(rng: random.Random) -> tuple[Tensor, Tensor, Tensor, list[int]]:

@@ -1,7 +1,7 @@
 // Neighbour sampling: from seeds, hop by hop, to a relabelled subgraph.
 //
-// Plain C interface. `graphattn_sample_*` makes a subgraph that the caller asks the sizes of, copies
-// into arrays of its own, and frees. The definition is graphattn/ops/sample/reference.py, and the
+// Plain C interface. `graphattn_sample_*` makes a subgraph, of which the caller asks the sizes; he
+// copies it into arrays of his own and frees it. The definition is graphattn/ops/sample/reference.py, and the
 // result equals it exactly: every random number is a hash of (seed, hop, node, draw), so neither
 // the number of threads nor their schedule can change it.
 
@@ -36,7 +36,9 @@ constexpr int64_t kNone = INT64_MAX;
 // A thread keeps buffers up to this many entries between calls: fresh memory is slow at first.
 constexpr size_t kKept = size_t{1} << 21;
 // How many nodes ahead of their use memory is asked for, and of how many rows at a time.
-constexpr int64_t kAhead = 16, kRows = 16;
+constexpr int64_t kAhead = 32, kRows = 8;
+// A thread more is worth its start for so many edges.
+constexpr int64_t kEdgesPerThread = 4096;
 
 struct Failure {
   Status status;
@@ -88,12 +90,8 @@ struct Hop {
 // A set of numbers below 64, in a register.
 class FewTaken {
  public:
-  bool add(int64_t value) {
-    const uint64_t bit = uint64_t{1} << value;
-    const bool is_new = (bits_ & bit) == 0;
-    bits_ |= bit;
-    return is_new;
-  }
+  bool has(int64_t value) const { return (bits_ >> value) & 1; }
+  void add(int64_t value) { bits_ |= uint64_t{1} << value; }
   void remove(int64_t) {}
 
  private:
@@ -104,17 +102,13 @@ class FewTaken {
 class Taken {
  public:
   explicit Taken(int64_t size) : words_(static_cast<size_t>(size / 64 + 1), 0) {}
-  // Whether `value` is new.
-  bool add(int64_t value) {
-    uint64_t& word = words_[static_cast<size_t>(value >> 6)];
-    const uint64_t bit = uint64_t{1} << (value & 63);
-    const bool is_new = (word & bit) == 0;
-    word |= bit;
-    return is_new;
-  }
-  void remove(int64_t value) { words_[static_cast<size_t>(value >> 6)] = 0; }
+  bool has(int64_t value) const { return (word(value) >> (value & 63)) & 1; }
+  void add(int64_t value) { word(value) |= uint64_t{1} << (value & 63); }
+  void remove(int64_t value) { word(value) = 0; }
 
  private:
+  uint64_t& word(int64_t value) { return words_[static_cast<size_t>(value >> 6)]; }
+  uint64_t word(int64_t value) const { return words_[static_cast<size_t>(value >> 6)]; }
   std::vector<uint64_t> words_;
 };
 
@@ -126,8 +120,11 @@ void draw_different(uint64_t key, int64_t k, int64_t start, int64_t degree, Set&
   const int64_t base = degree - k;
   for (int64_t d = 0; d < k; ++d)
     position[d] = static_cast<Index>(below(child(key, d), base + d + 1));
-  for (int64_t d = 0; d < k; ++d)
-    if (!taken.add(position[d])) taken.add(position[d] = static_cast<Index>(base + d));
+  for (int64_t d = 0; d < k; ++d) {
+    const Index drawn = position[d], last = static_cast<Index>(base + d);
+    position[d] = taken.has(drawn) ? last : drawn;
+    taken.add(position[d]);
+  }
   for (int64_t d = 0; d < k; ++d) {
     taken.remove(position[d]);
     position[d] = static_cast<Index>(start + position[d]);
@@ -213,24 +210,24 @@ class Sampler {
     const int64_t longest = count(hop, draws);
     source_.resize(static_cast<size_t>(hop.end_edge));
     position_.resize(static_cast<size_t>(hop.end_edge));
+    const int64_t edges = hop.end_edge - hop.first_edge;
+    const int threads = static_cast<int>(std::min(threads_, edges / kEdgesPerThread + 1));
     // Threads take stretches of equally many edges; what they need is allocated out here, where an
     // exception can leave.
-    std::vector<Taken> taken(static_cast<size_t>(threads_), Taken(longest));
-    std::vector<int64_t> bad(static_cast<size_t>(threads_), kNone);
-#pragma omp parallel for num_threads(static_cast<int>(threads_)) schedule(static, 1) if (threads_ > 1)
-    for (int64_t t = 0; t < threads_; ++t)
-      bad[t] = draw_rows(hop, draws, stretch(hop, t), stretch(hop, t + 1), taken[t]);
+    std::vector<Taken> taken(static_cast<size_t>(threads), Taken(longest));
+    std::vector<int64_t> bad(static_cast<size_t>(threads), kNone), row;
+    for (int t = 0; t < threads; ++t) row.push_back(row_of(hop, edges / threads * t));
+    row.push_back(hop.end);
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+    for (int t = 0; t < threads; ++t) bad[t] = draw_rows(hop, draws, row[t], row[t + 1], taken[t]);
     const int64_t edge = *std::min_element(bad.begin(), bad.end());
     if (edge != kNone) throw Failure{kBadSource, position_[edge]};
   }
 
-  // First row of the hop that thread t draws in.
-  int64_t stretch(const Hop& hop, int64_t t) const {
-    if (t == threads_) return hop.end;
-    const int64_t edges = hop.end_edge - hop.first_edge;
-    const int64_t edge = hop.first_edge + edges / threads_ * t + edges % threads_ * t / threads_;
+  // First row of a hop that begins with its edge number `edge` or later.
+  int64_t row_of(const Hop& hop, int64_t edge) const {
     const auto begin = first_.begin();
-    return std::lower_bound(begin + hop.begin, begin + hop.end, edge) - begin;
+    return std::lower_bound(begin + hop.begin, begin + hop.end, hop.first_edge + edge) - begin;
   }
 
   // Looks up the rows of a hop; returns the length of the longest one to draw different entries of.
@@ -258,21 +255,30 @@ class Sampler {
     return longest;
   }
 
-  // Draws in the rows [begin, end); returns the first edge whose source is no node.
+  // Draws in the rows [begin, end); returns the first edge whose source is no node. Sources are
+  // read one block of rows later than drawn: by then they have come from memory.
   int64_t draw_rows(const Hop& hop, const Draws& draws, int64_t begin, int64_t end, Taken& taken) {
-    Index *const position = position_.data(), *const source = source_.data();
-    int64_t bad = kNone;
+    Index* const position = position_.data();
+    int64_t bad = kNone, drawn = first_[begin];
     for (int64_t block = begin; block < end; block += kRows) {
-      const int64_t last = std::min(block + kRows, end);
+      const int64_t last = std::min(block + kRows, end), asked = first_[block];
       for (int64_t i = block; i < last; ++i)
         draw_row(draws, nodes_[i], start_[i - hop.begin], degree_[i - hop.begin], taken,
                  position + first_[i]);
-      for (int64_t e = first_[block]; e < first_[last]; ++e)
-        GRAPHATTN_PREFETCH(graph_.col + position[e]);
-      for (int64_t e = first_[block]; e < first_[last]; ++e) {
-        source[e] = graph_.col[position[e]];
-        if ((source[e] < 0 || source[e] >= graph_.num_nodes) && bad == kNone) bad = e;
-      }
+      for (int64_t e = asked; e < first_[last]; ++e) GRAPHATTN_PREFETCH(graph_.col + position[e]);
+      bad = std::min(bad, gather(drawn, asked));
+      drawn = asked;
+    }
+    return std::min(bad, gather(drawn, first_[end]));
+  }
+
+  // Reads the sources of the edges [begin, end); returns the first one that is no node.
+  int64_t gather(int64_t begin, int64_t end) {
+    int64_t bad = kNone;
+    for (int64_t e = begin; e < end; ++e) {
+      const Index source = graph_.col[position_[e]];
+      if ((source < 0 || source >= graph_.num_nodes) && bad == kNone) bad = e;
+      source_[e] = source;
     }
     return bad;
   }
