@@ -1,9 +1,9 @@
 // Neighbour sampling: from seeds, hop by hop, to a relabelled subgraph.
 //
 // Plain C interface. `graphattn_sample_*` makes a subgraph, of which the caller asks the sizes; he
-// copies it into arrays of his own and frees it. The definition is graphattn/ops/sample/reference.py, and the
-// result equals it exactly: every random number is a hash of (seed, hop, node, draw), so neither
-// the number of threads nor their schedule can change it.
+// copies it into arrays of his own and frees it. The definition is reference.py in
+// graphattn/ops/sample, and the result equals it exactly: every random number is a hash of (seed,
+// hop, node, draw), so neither the number of threads nor their schedule can change it.
 
 #include <algorithm>
 #include <cstdint>
