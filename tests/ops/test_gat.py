@@ -186,3 +186,18 @@ def test_double_backward_is_refused(implementation: str) -> None:
     (grad,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="autograd"):
         grad.sum().backward()
+
+
+def test_large_scores_keep_the_digits_of_the_gradient() -> None:
+    # A common offset leaves the coefficients as they are, so it must leave the gradients, too.
+    torch.manual_seed(0)
+    edges = torch.randint(50, (2, 400))
+    x, u, w = torch.randn(50, 2, 8), torch.randn(50, 2), torch.randn(50, 2).abs()
+    grads = []
+    for offset in (0.0, 4096.0):
+        given = [x.clone(), (u.abs() * 64).round() / 64, (w * 64).round() / 64 + offset]
+        given = [t.requires_grad_() for t in given]
+        gat_attend(*given, edges).square().sum().backward()
+        grads.append([t.grad for t in given])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)

@@ -1,7 +1,7 @@
 // Additive attention (GAT): scores, softmax over the edges of a row, weighted sum, and gradients.
 //
 // The mathematics is that of graphattn/ops/gat/reference.py. Nothing of size E x C is ever stored;
-// forward keeps the logarithm of each row's sum, backward recomputes the coefficients from it.
+// forward keeps the largest score and the sum of each row, backward recomputes the coefficients from it.
 
 #include "rows.hpp"
 
@@ -14,11 +14,11 @@ struct GraphattnGat {
   uint64_t seed;
   const void *x, *score_src, *score_dst, *edge_score;  // edge_score may be null
   int64_t x_stride, score_src_stride, score_dst_stride;
-  void *out, *lse;
+  void *out, *norm;  // norm: N_dst x 2H, shift and 1 / sum of the softmax side by side
   const void* grad;
   void *grad_x, *grad_score_src, *grad_score_dst, *grad_edge_score;  // the last may be null
   void *scratch;  // E x H: score gradients in the order of rows
-  void *record;   // N_dst x 3H: score_dst, lse and <grad, out> side by side
+  void *record;   // N_dst x 4H: score_dst, norm and <grad, out> side by side
 };
 
 namespace GRAPHATTN_ISA {
@@ -38,10 +38,9 @@ void gat_forward(const GraphattnGat& a) {
   const int64_t scratch = g.largest_row() * heads + 16 + 2 * width + heads;
   for_rows<A>(g.num_dst, a.threads, scratch, [&](int64_t i, A* buffer) {
     const int64_t begin = g.rowptr[i], degree = g.rowptr[i + 1] - begin;
-    A* sums = buffer;
-    A* inverse = buffer + width;
-    A* p = inverse + heads;
-    A* lse = static_cast<A*>(a.lse) + i * heads;
+    A *sums = buffer, *p = sums + width;
+    A* shift = static_cast<A*>(a.norm) + i * 2 * heads;
+    A* inverse = shift + heads;
     const I* col = g.col + begin;
     for (int64_t e = 0; e < degree; ++e) {
       const A* uj = u + col[e] * a.score_src_stride;
@@ -56,7 +55,7 @@ void gat_forward(const GraphattnGat& a) {
           p[e * heads + h] = leaky_relu(uj[h] + wi[h] + re[h], slope);
       }
     }
-    softmax_row(degree, heads, p, lse, inverse);
+    softmax_row(degree, heads, p, shift, inverse);
     drop(dropout, static_cast<uint64_t>(begin) * heads, degree * heads, p);
     weighted_sum(size, degree, col, p, x, a.x_stride, sums);
     store_scaled(size, sums, inverse, static_cast<T*>(a.out) + i * width);
@@ -79,10 +78,10 @@ void gat_backward_sources(const GraphattnGat& a) {
   A* dz = static_cast<A*>(a.scratch);
   const A slope = static_cast<A>(a.slope);
   const int64_t heads = H > 0 ? H : a.heads, width = size.width(), flat = kChunk * heads;
-  for_rows<A>(g.num_src, a.threads, 3 * width + 8 * flat, [&](int64_t j, A* buffer) {
+  for_rows<A>(g.num_src, a.threads, 3 * width + 9 * flat, [&](int64_t j, A* buffer) {
     A *xj = buffer, *sums = xj + width, *part = sums + width;
-    A *dot = part + width, *z = dot + flat, *lse = z + flat, *mean = lse + flat;
-    A *factor = mean + flat, *weight = factor + flat;
+    A *dot = part + width, *z = dot + flat, *shift = z + flat, *mean = shift + flat;
+    A *inverse = mean + flat, *factor = inverse + flat, *weight = factor + flat;
     uint32_t* low = reinterpret_cast<uint32_t*>(weight + flat);
     uint32_t* high = low + flat;
     A* du = static_cast<A*>(a.grad_score_src) + j * heads;
@@ -98,15 +97,16 @@ void gat_backward_sources(const GraphattnGat& a) {
         // Beyond the row the next source's edges follow.
         if (first + t + kAhead < g.num_edges) {
           prefetch(grad + row[t + kAhead] * width, width * sizeof(T));
-          prefetch(record + row[t + kAhead] * 3 * heads, 3 * heads * sizeof(A));
+          prefetch(record + row[t + kAhead] * 4 * heads, 4 * heads * sizeof(A));
         }
         dots(size, grad + row[t] * width, xj, dot + t * heads);
-        const A* rec = record + row[t] * 3 * heads;
+        const A* rec = record + row[t] * 4 * heads;
 #pragma omp simd
         for (int64_t h = 0; h < heads; ++h) {
           z[t * heads + h] = uj[h] + rec[h];
-          lse[t * heads + h] = rec[heads + h];
-          mean[t * heads + h] = rec[2 * heads + h];
+          shift[t * heads + h] = rec[heads + h];
+          inverse[t * heads + h] = rec[2 * heads + h];
+          mean[t * heads + h] = rec[3 * heads + h];
         }
         if (r != nullptr) {
           const A* re = r + g.edge[position[t]] * heads;
@@ -117,7 +117,7 @@ void gat_backward_sources(const GraphattnGat& a) {
       drop_factors(dropout, position, count, heads, low, high, factor);
 #pragma omp simd
       for (int64_t k = 0; k < count * heads; ++k) {
-        const A alpha = fast_exp(leaky_relu(z[k], slope) - lse[k]);
+        const A alpha = fast_exp(leaky_relu(z[k], slope) - shift[k]) * inverse[k];
         weight[k] = factor[k] * alpha;
         dot[k] = alpha * (factor[k] * dot[k] - mean[k]) * (z[k] > A(0) ? A(1) : slope);
       }
@@ -146,13 +146,15 @@ void gat_backward(const GraphattnGat& a) {
   const T* grad = static_cast<const T*>(a.grad);
   const T* out = static_cast<const T*>(a.out);
   for_rows<A>(g.num_dst, a.threads, width, [&](int64_t i, A* row) {
-    A* rec = static_cast<A*>(a.record) + i * 3 * heads;
+    A* rec = static_cast<A*>(a.record) + i * 4 * heads;
     const A* w = static_cast<const A*>(a.score_dst) + i * a.score_dst_stride;
-    const A* lse = static_cast<const A*>(a.lse) + i * heads;
+    const A* norm = static_cast<const A*>(a.norm) + i * 2 * heads;
     for (int64_t c = 0; c < width; ++c) row[c] = load(out[i * width + c]);
 #pragma omp simd
-    for (int64_t h = 0; h < heads; ++h) rec[h] = w[h], rec[heads + h] = lse[h];
-    dots(size, grad + i * width, row, rec + 2 * heads);
+    for (int64_t h = 0; h < heads; ++h) rec[h] = w[h];
+#pragma omp simd
+    for (int64_t h = 0; h < 2 * heads; ++h) rec[heads + h] = norm[h];
+    dots(size, grad + i * width, row, rec + 3 * heads);
   });
   gat_backward_sources<T, I, H>(a);
   const A* dz = static_cast<const A*>(a.scratch);

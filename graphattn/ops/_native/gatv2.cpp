@@ -14,7 +14,7 @@ struct GraphattnGatv2 {
   uint64_t seed;
   const void *x_src, *x_dst, *att, *edge_x;  // edge_x may be null
   int64_t x_src_stride, x_dst_stride;
-  void *out, *lse;
+  void *out, *norm;  // norm: N_dst x 2H, shift and 1 / sum of the softmax side by side
   const void* grad;
   void *grad_x_src, *grad_x_dst, *grad_edge_x;  // the last may be null
   void *grad_att;  // blocks of 64 sources x HC, to be summed in their order
@@ -91,7 +91,9 @@ void gatv2_forward(const GraphattnGatv2& a) {
   const int64_t scratch = g.largest_row() * heads + 16 + width + heads;
   for_rows<A>(g.num_dst, a.threads, scratch, [&](int64_t i, A* buffer) {
     const int64_t begin = g.rowptr[i], degree = g.rowptr[i + 1] - begin;
-    A *sums = buffer, *inverse = sums + width, *p = inverse + heads;
+    A *sums = buffer, *p = sums + width;
+    A* shift = static_cast<A*>(a.norm) + i * 2 * heads;
+    A* inverse = shift + heads;
     const I* col = g.col + begin;
     for (int64_t e = 0; e < degree; ++e) {
       if (begin + e + kAhead < g.num_edges)
@@ -99,7 +101,7 @@ void gatv2_forward(const GraphattnGatv2& a) {
       score(size, x_src + col[e] * a.x_src_stride, x_dst + i * a.x_dst_stride,
             edge_row(edge_x, g.edge[begin + e], width), att, slope, p + e * heads);
     }
-    softmax_row(degree, heads, p, static_cast<A*>(a.lse) + i * heads, inverse);
+    softmax_row(degree, heads, p, shift, inverse);
     drop(dropout, static_cast<uint64_t>(begin) * heads, degree * heads, p);
     weighted_sum(size, degree, col, p, x_src, a.x_src_stride, sums);
     store_scaled(size, sums, inverse, static_cast<T*>(a.out) + i * width);
@@ -117,15 +119,15 @@ void gatv2_backward_sources(const GraphattnGatv2& a) {
   const T* edge_x = static_cast<const T*>(a.edge_x);
   const T* grad = static_cast<const T*>(a.grad);
   const A* att = static_cast<const A*>(a.att);
-  const A* lse = static_cast<const A*>(a.lse);
+  const A* norm = static_cast<const A*>(a.norm);
   const A* mean = static_cast<const A*>(a.mean);
   A* scratch = static_cast<A*>(a.scratch);
   const A slope = static_cast<A>(a.slope);
   const int64_t heads = H > 0 ? H : a.heads, width = size.width(), flat = kChunk * heads;
-  for_rows<A>(g.num_src, a.threads, 3 * width + 8 * flat, [&](int64_t j, A* buffer) {
+  for_rows<A>(g.num_src, a.threads, 3 * width + 9 * flat, [&](int64_t j, A* buffer) {
     A *row_j = buffer, *sums = row_j + width, *part = sums + width;
     A *dot = part + width, *s = dot + flat, *m = s + flat, *shift = m + flat;
-    A *factor = shift + flat, *weight = factor + flat;
+    A *inverse = shift + flat, *factor = inverse + flat, *weight = factor + flat;
     uint32_t* low = reinterpret_cast<uint32_t*>(weight + flat);
     uint32_t* high = low + flat;
     A* grad_att = static_cast<A*>(a.grad_att) + j / kBlock * width;
@@ -145,14 +147,15 @@ void gatv2_backward_sources(const GraphattnGatv2& a) {
               edge_row(edge_x, g.edge[position[t]], width), att, slope, s + t * heads);
 #pragma omp simd
         for (int64_t h = 0; h < heads; ++h) {
-          shift[t * heads + h] = lse[row[t] * heads + h];
+          shift[t * heads + h] = norm[row[t] * 2 * heads + h];
+          inverse[t * heads + h] = norm[(row[t] * 2 + 1) * heads + h];
           m[t * heads + h] = mean[row[t] * heads + h];
         }
       }
       drop_factors(dropout, position, count, heads, low, high, factor);
 #pragma omp simd
       for (int64_t k = 0; k < count * heads; ++k) {
-        const A alpha = fast_exp(s[k] - shift[k]);
+        const A alpha = fast_exp(s[k] - shift[k]) * inverse[k];
         weight[k] = factor[k] * alpha;
         dot[k] = alpha * (factor[k] * dot[k] - m[k]);
       }

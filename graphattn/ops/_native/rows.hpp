@@ -73,10 +73,12 @@ void dots(const Layout& size, const T* left, const Acc<T>* right, Acc<T>* out) {
   });
 }
 
-// Replaces scores[e, h] by exp(score - max) and returns log of the row's sum in lse and 1 / sum in
-// inverse. Lanes of 16 run over (e, h) together; the order of the sum is a function of the row.
+// Replaces scores[e, h] by exp(score - shift), with the largest score of each head as its shift, and
+// returns 1 / sum in inverse. Backward needs both: one number, shift + log(sum), would lose the
+// digits of the sum where scores are large. Lanes of 16 run over (e, h) together; the order of the
+// sum is a function of the row.
 template <class A>
-void softmax_row(int64_t degree, int64_t heads, A* scores, A* lse, A* inverse) {
+void softmax_row(int64_t degree, int64_t heads, A* scores, A* shift, A* inverse) {
   constexpr A low = -std::numeric_limits<A>::infinity();
   const bool lanes = 16 % heads == 0;
   const int64_t step = lanes ? 16 : heads;
@@ -96,10 +98,10 @@ void softmax_row(int64_t degree, int64_t heads, A* scores, A* lse, A* inverse) {
     } else {
       for (int64_t e = 0; e < degree; ++e) m = std::max(m, scores[e * heads + h]);
     }
-    lse[h] = m == low ? A(0) : m;
+    shift[h] = m == low ? A(0) : m;
   }
   if (lanes) {
-    for (int l = 0; l < 16; ++l) most[l] = lse[l % heads];
+    for (int l = 0; l < 16; ++l) most[l] = shift[l % heads];
     for (int64_t b = 0; b < padded; b += step)
 #pragma omp simd
       for (int l = 0; l < 16; ++l) {
@@ -109,7 +111,7 @@ void softmax_row(int64_t degree, int64_t heads, A* scores, A* lse, A* inverse) {
   } else {
     for (int64_t e = 0; e < degree; ++e)
       for (int64_t h = 0; h < heads; ++h)
-        scores[e * heads + h] = fast_exp(scores[e * heads + h] - lse[h]);
+        scores[e * heads + h] = fast_exp(scores[e * heads + h] - shift[h]);
   }
   for (int64_t h = 0; h < heads; ++h) {
     A sum = 0;
@@ -120,7 +122,6 @@ void softmax_row(int64_t degree, int64_t heads, A* scores, A* lse, A* inverse) {
     }
     // A row whose scores are all -inf is an empty row.
     inverse[h] = sum == A(0) ? A(0) : A(1) / sum;
-    lse[h] = sum == A(0) ? A(0) : lse[h] + std::log(sum);
   }
 }
 

@@ -53,7 +53,7 @@ class _Arguments(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         *((name, ctypes.c_void_p) for name in ("x", "score_src", "score_dst", "edge_score")),
         *((f"{name}_stride", ctypes.c_int64) for name in ("x", "score_src", "score_dst")),
-        *((name, ctypes.c_void_p) for name in ("out", "lse", "grad")),
+        *((name, ctypes.c_void_p) for name in ("out", "norm", "grad")),
         *((f"grad_{name}", ctypes.c_void_p) for name in ("x", "score_src", "score_dst")),
         ("grad_edge_score", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in ("scratch", "record")),
@@ -72,9 +72,9 @@ def _forward(
     dropout: float,
     seed: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Sums and, per node and head, the logarithm of the sum of exponentials."""
+    """Sums and, per node, shift and inverse sum of the softmax of each head."""
     out = x.new_empty(score_dst.size(0), *x.shape[1:])
-    lse = torch.empty_like(score_dst, memory_format=torch.contiguous_format)
+    norm = score_dst.new_empty(score_dst.size(0), 2, score_dst.size(1))
     _run(
         False,
         x,
@@ -87,16 +87,16 @@ def _forward(
         slope=negative_slope,
         dropout=dropout,
         out=out,
-        lse=lse,
+        norm=norm,
     )
-    return out, lse
+    return out, norm
 
 
 @torch.library.custom_op("graphattn::gat_attend_backward", mutates_args=(), device_types="cpu")
 def _backward(
     grad: Tensor,
     out: Tensor,
-    lse: Tensor,
+    norm: Tensor,
     x: Tensor,
     score_src: Tensor,
     score_dst: Tensor,
@@ -125,14 +125,14 @@ def _backward(
         slope=negative_slope,
         dropout=dropout,
         out=out,
-        lse=lse,
+        norm=norm,
         grad=grad.contiguous(),
         grad_x=grad_x,
         grad_score_src=grad_src,
         grad_score_dst=grad_dst,
         grad_edge_score=None if edge_score is None else grad_edge,
         scratch=score_dst.new_empty(edge_index.size(1) + num_self_loops, heads),
-        record=score_dst.new_empty(score_dst.size(0), 3 * heads),
+        record=score_dst.new_empty(score_dst.size(0), 4 * heads),
     )
     return grad_x, grad_src, grad_dst, grad_edge
 
@@ -179,7 +179,7 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     return (
         x.new_empty(score_dst.size(0), *x.shape[1:]),
-        score_dst.new_empty(score_dst.shape),
+        score_dst.new_empty(score_dst.size(0), 2, score_dst.size(1)),
     )
 
 
@@ -187,7 +187,7 @@ def _(
 def _(
     grad: Tensor,
     out: Tensor,
-    lse: Tensor,
+    norm: Tensor,
     x: Tensor,
     score_src: Tensor,
     score_dst: Tensor,
@@ -211,9 +211,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 
 def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    out, lse, x, score_src, score_dst, edge_score, edge_index, seed = ctx.saved_tensors
+    out, norm, x, score_src, score_dst, edge_score, edge_index, seed = ctx.saved_tensors
     grads = _backward(
-        grad, out, lse, x, score_src, score_dst, edge_score, edge_index, *ctx.settings, seed
+        grad, out, norm, x, score_src, score_dst, edge_score, edge_index, *ctx.settings, seed
     )
     grad_edge = None if edge_score is None else grads[3]
     return *grads[:3], grad_edge, None, None, None, None, None

@@ -53,7 +53,7 @@ class _Arguments(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         *((name, ctypes.c_void_p) for name in ("x_src", "x_dst", "att", "edge_x")),
         *((f"{name}_stride", ctypes.c_int64) for name in ("x_src", "x_dst")),
-        *((name, ctypes.c_void_p) for name in ("out", "lse", "grad")),
+        *((name, ctypes.c_void_p) for name in ("out", "norm", "grad")),
         *((f"grad_{name}", ctypes.c_void_p) for name in ("x_src", "x_dst", "edge_x", "att")),
         *((name, ctypes.c_void_p) for name in ("scratch", "mean")),
     ]
@@ -71,9 +71,9 @@ def _forward(
     dropout: float,
     seed: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Sums and, per node and head, the logarithm of the sum of exponentials."""
+    """Sums and, per node, shift and inverse sum of the softmax of each head."""
     out = x_dst.new_empty(x_dst.shape)
-    lse = att.new_empty(x_dst.shape[:2])
+    norm = att.new_empty(x_dst.size(0), 2, att.size(0))
     _run(
         False,
         x_src,
@@ -86,16 +86,16 @@ def _forward(
         slope=negative_slope,
         dropout=dropout,
         out=out,
-        lse=lse,
+        norm=norm,
     )
-    return out, lse
+    return out, norm
 
 
 @torch.library.custom_op("graphattn::gatv2_attend_backward", mutates_args=(), device_types="cpu")
 def _backward(
     grad: Tensor,
     out: Tensor,
-    lse: Tensor,
+    norm: Tensor,
     x_src: Tensor,
     x_dst: Tensor,
     att: Tensor,
@@ -124,14 +124,14 @@ def _backward(
         slope=negative_slope,
         dropout=dropout,
         out=out,
-        lse=lse,
+        norm=norm,
         grad=grad.contiguous(),
         grad_x_src=grad_src,
         grad_x_dst=grad_dst,
         grad_edge_x=None if edge_x is None else grad_edge,
         grad_att=grad_att,
-        scratch=lse.new_empty(edge_index.size(1) + num_self_loops, att.size(0)),
-        mean=torch.empty_like(lse),
+        scratch=norm.new_empty(edge_index.size(1) + num_self_loops, att.size(0)),
+        mean=norm.new_empty(x_dst.shape[:2]),
     )
     return grad_src, grad_dst, grad_att.sum(dim=0), grad_edge
 
@@ -171,14 +171,15 @@ def _run(
 
 @_forward.register_fake
 def _(x_src: Tensor, x_dst: Tensor, att: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-    return x_dst.new_empty(x_dst.shape), att.new_empty(x_dst.shape[:2])
+    norm = att.new_empty(x_dst.size(0), 2, att.size(0))
+    return x_dst.new_empty(x_dst.shape), norm
 
 
 @_backward.register_fake
 def _(
     grad: Tensor,
     out: Tensor,
-    lse: Tensor,
+    norm: Tensor,
     x_src: Tensor,
     x_dst: Tensor,
     att: Tensor,
@@ -202,8 +203,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 
 def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    out, lse, x_src, x_dst, att, edge_x, edge_index, seed = ctx.saved_tensors
-    grads = _backward(grad, out, lse, x_src, x_dst, att, edge_x, edge_index, *ctx.settings, seed)
+    out, norm, x_src, x_dst, att, edge_x, edge_index, seed = ctx.saved_tensors
+    grads = _backward(grad, out, norm, x_src, x_dst, att, edge_x, edge_index, *ctx.settings, seed)
     grad_edge = None if edge_x is None else grads[3]
     return *grads[:3], grad_edge, None, None, None, None, None
 
