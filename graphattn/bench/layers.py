@@ -45,7 +45,9 @@ class LayerKind:
 
     def ours(self, theirs: nn.Module, inputs: LayerInputs) -> AttentionConv:
         """Our layer with the weights of theirs; it adds self-loops by itself."""
-        make = getattr(graphattn.nn, self.name)
+        make = getattr(graphattn.nn, self.name, None)
+        if make is None:
+            raise NotImplementedError(f"graphattn.nn has no {self.name} yet")
         layer: AttentionConv = make(
             inputs.width, inputs.channels, heads=inputs.heads, dropout=inputs.dropout
         )

@@ -74,11 +74,16 @@ class Bench:
         tables: list[Table] = []
         for case in GROUPS[name]:
             like = next((table for table in tables if table.case == case.forms_like), None)
-            for table in run_case(
-                case, settings, repeats=self.repeats, threads=self.threads, like=like
-            ):
+            try:
+                found = run_case(
+                    case, settings, repeats=self.repeats, threads=self.threads, like=like
+                )
+            except NotImplementedError as error:
+                print(f"{case.name}: skipped, {error}\n")
+                continue
+            for table in found:
                 print(as_text(table), flush=True)
-                tables.append(table)
+            tables += found
         if self.save is not None:
             about = describe_environment(torch.device("cpu"))
             about |= {"cpu": processor(), "command": self._command()}

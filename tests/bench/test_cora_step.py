@@ -18,5 +18,5 @@ def test_contenders_are_the_same_network(data_root: Path) -> None:
         for _ in range(30):
             losses.append(contender.forward())
             contender.backward(losses[-1])
-        assert sum(losses[-5:]) < sum(losses[:5])  # it learns
+        assert sum(losses[-5:]) < 0.95 * sum(losses[:5])  # it learns
         assert errors_of(contender.results(), cora.reference)["output error"] < 1e-5

@@ -3,16 +3,27 @@ from __future__ import annotations
 import pytest
 import torch
 
+import graphattn.nn
 from graphattn.bench import Lineup, Settings
 from graphattn.bench.graphs import Graph
-from graphattn.bench.layers import LAYERS, LayerInputs, dropout_lineup, lineup, ours_alone
+from graphattn.bench.layers import (
+    LAYERS,
+    LayerInputs,
+    LayerKind,
+    dropout_lineup,
+    lineup,
+    ours_alone,
+)
 from graphattn.bench.measuring import errors_of
 
 SMALL = Settings(scale=0.5)
 INPUTS = LayerInputs(Graph(1000, 8000), heads=4, channels=8)
 
 
-@pytest.fixture(params=LAYERS)
+HERE = [name for name, kind in LAYERS.items() if hasattr(graphattn.nn, kind.name)]
+
+
+@pytest.fixture(params=HERE)
 def competing(request: pytest.FixtureRequest) -> Lineup:
     return lineup(LAYERS[request.param], INPUTS, SMALL)
 
@@ -81,3 +92,8 @@ def test_inputs_in_a_line() -> None:
         "power-law graph, 1,000 nodes, 8,000 edges, 32 -> 4 x 8, float32, dropout 0.0, "
         "x requires grad"
     )
+
+
+def test_a_layer_that_we_lack_says_so() -> None:
+    with pytest.raises(NotImplementedError, match=r"graphattn.nn has no SuperGATConv yet"):
+        ours_alone(LayerKind("SuperGATConv", self_loops=False), INPUTS, SMALL)

@@ -25,7 +25,7 @@ def test_contenders_take_turns() -> None:
     turns: list[str] = []
     threads = torch.get_num_threads()
     slow, fast = sleeper(turns, "slow", 0.02), sleeper(turns, "fast", 0.002, edges=4000)
-    rows, missing = measure([slow, fast], repeats=3, progress=False)
+    rows, missing = measure([slow, fast], repeats=3, threads=threads + 1, progress=False)
     assert turns == ["slow", "fast"] * 4
     assert 4 < rows[0].ms / rows[1].ms < 12
     assert [row.repeats for row in rows] == [3, 3]
