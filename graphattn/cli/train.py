@@ -60,6 +60,7 @@ class Train:
         from graphattn.recipes.running import run
 
         if self.resume is not None:
+            self._check_nothing_else()
             report = resume(
                 self.resume, root=self.root, offline=self.offline, progress=self.progress
             )
@@ -89,6 +90,20 @@ class Train:
         folders = " and ".join(str(self.runs / each.name) for each in experiments)
         print(f"\nEverything about these runs is in {folders}")
         return 0
+
+    def _check_nothing_else(self) -> None:
+        """See that no setting is given with --resume: a run goes on with those it was begun with.
+
+        Raises:
+            ValueError: If one is.
+        """
+        plain = default_for([])
+        for name in ("target", "dataset", "seeds", "model", "data", "train"):
+            if getattr(self, name) != getattr(plain, name):
+                raise ValueError(
+                    f"'{name}' can't be given with 'resume': the run goes on with the settings in "
+                    f"{self.resume}/config.yaml"
+                )
 
 
 def default_for(arguments: Sequence[str]) -> Train:
@@ -123,7 +138,7 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ValueError(f"'seeds' must look like 3, 0-9 or 0,4,7, got {text!r}")
         seeds.extend(range(int(first), int(last or first) + 1))
     if not seeds:

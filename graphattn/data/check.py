@@ -94,6 +94,8 @@ def _problems(data: Data) -> Iterator[ValueError | TypeError]:
         return
     yield from _feature_problems(data.x)
     yield from _edge_problems(data.edge_index, data.x.size(0))
+    if isinstance(data.get("edge_attr"), Tensor):
+        yield from _edge_attr_problems(data.edge_attr, data.edge_index)
     shapes = list(_mask_shape_problems(data)) + list(_label_shape_problems(data))
     yield from shapes
     if not shapes:
@@ -111,6 +113,20 @@ def _feature_problems(x: Tensor) -> Iterator[ValueError | TypeError]:
     if not finite.all():
         bad = values[~finite]
         yield ValueError(f"'x' must be finite, got {bad[0].item()} ({bad.numel()} such value(s))")
+
+
+def _edge_attr_problems(edge_attr: Tensor, edge_index: Tensor) -> Iterator[ValueError]:
+    """Edge features that are no numbers, or not one row per edge."""
+    if edge_index.layout == torch.strided and edge_attr.size(0) != edge_index.size(-1):
+        yield ValueError(
+            f"'edge_attr' must have a row per edge ({edge_index.size(-1)}), got {edge_attr.size(0)}"
+        )
+    finite = edge_attr.isfinite()
+    if not finite.all():
+        bad = edge_attr[~finite]
+        yield ValueError(
+            f"'edge_attr' must be finite, got {bad[0].item()} ({bad.numel()} such value(s))"
+        )
 
 
 def _edge_problems(edge_index: Tensor, num_nodes: int) -> Iterator[ValueError | TypeError]:

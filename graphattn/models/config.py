@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
+
+from graphattn._core.checks import check_choice, check_count, check_number, check_probability
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 __all__ = ["METHODS", "AEROGNNConfig", "GATConfig", "GATv2Config", "MLPConfig", "ModelConfig"]
+
+Norm = Literal["batch_norm", "graph_norm", "instance_norm", "layer_norm", "pair_norm"]
+JumpingKnowledge = Literal["cat", "last", "lstm", "max"]
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,24 @@ class _LayersConfig:
     """Let each node attend to itself."""
     residual: bool = False
     """Add a linear map of a layer's input to its output."""
-    norm: str | None = None
-    """Normalisation after hidden layers, by PyG's name (batch_norm, layer_norm, ...)."""
-    jk: str | None = None
-    """Jumping knowledge over layers: cat, max, lstm or last."""
+    norm: Norm | None = None
+    """Normalisation after hidden layers."""
+    jk: JumpingKnowledge | None = None
+    """How the output depends on all layers."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_channels", "num_layers", "heads", "out_heads"):
+            check_count(name, getattr(self, name))
+        if self.hidden_channels % self.heads != 0:
+            raise ValueError(
+                f"'heads' ({self.heads}) must divide 'hidden_channels' ({self.hidden_channels})"
+            )
+        check_probability("dropout", self.dropout)
+        if self.attention_dropout is not None:
+            check_probability("attention_dropout", self.attention_dropout)
+        check_number("negative_slope", self.negative_slope)
+        check_choice("norm", self.norm, (None, *get_args(Norm)))
+        check_choice("jk", self.jk, (None, *get_args(JumpingKnowledge)))
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,10 @@ class GATConfig(_LayersConfig):
 
     value_dropout: float = 0.0
     """Probability of dropping a transformed feature from the sum, as the authors' code does."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_probability("value_dropout", self.value_dropout)
 
     def build(self, in_channels: int, out_channels: int, edge_dim: int | None = None) -> Module:
         """Make the network for a data set's sizes, with parameters drawn anew."""
@@ -80,6 +103,11 @@ class MLPConfig:
     dropout: float = 0.5
     """Probability of dropping a hidden value."""
 
+    def __post_init__(self) -> None:
+        check_count("hidden_channels", self.hidden_channels)
+        check_count("num_layers", self.num_layers)
+        check_probability("dropout", self.dropout)
+
     def build(self, in_channels: int, out_channels: int, edge_dim: int | None = None) -> Module:
         """Make the network for a data set's sizes; edge features are not used."""
         from graphattn.models.mlp import MLP
@@ -105,6 +133,19 @@ class AEROGNNConfig:
     """Probability of dropping an input of the perceptron's layers."""
     out_dropout: float | None = None
     """Probability of dropping an input of the last layer; as `dropout` if None."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("hidden_channels", 1), ("num_layers", 1), ("num_steps", 0)):
+            check_count(name, getattr(self, name), least=least)
+        check_count("heads", self.heads)
+        if self.hidden_channels % self.heads != 0:
+            raise ValueError(
+                f"'heads' ({self.heads}) must divide 'hidden_channels' ({self.hidden_channels})"
+            )
+        check_number("lambd", self.lambd)
+        check_probability("dropout", self.dropout)
+        if self.out_dropout is not None:
+            check_probability("out_dropout", self.out_dropout)
 
     def build(self, in_channels: int, out_channels: int, edge_dim: int | None = None) -> Module:
         """Make the network for a data set's sizes; there is no place for edge features.

@@ -27,7 +27,16 @@ class MLP(pyg.MLP):
         kwargs.setdefault("norm", None)
         super().__init__(*args, **kwargs)
 
-    def forward(self, x: Tensor, edge_index: Adj = None) -> Tensor:
-        """Map features of shape ``[N, F]`` to ``[N, out_channels]``, each node by itself."""
+    def forward(self, x: Tensor, edge_index: Adj = None, edge_attr: Tensor | None = None) -> Tensor:
+        """Map features of shape ``[N, F]`` to ``[N, out_channels]``, each node by itself.
+
+        Raises:
+            ValueError: If the width of ``x`` is not ``in_channels``.
+        """
+        if x.size(-1) != self.in_channels:
+            raise ValueError(
+                f"'x' has {x.size(-1)} features per node, expected {self.in_channels} "
+                "('in_channels')"
+            )
         out: Tensor = super().forward(x.to_dense())
         return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["check_edge_index", "check_range", "check_shape"]
+__all__ = ["check_draw", "check_edge_index", "check_range", "check_self_loops", "check_shape"]
 
 _INDEX_DTYPES = (torch.int32, torch.int64)
 
@@ -39,6 +39,35 @@ def check_range(index: Tensor, name: str, count: int) -> None:
     if low < 0 or high >= count:
         bad = low if low < 0 else high
         raise ValueError(f"'{name}' must lie in [0, {count}), one entry per node; got {bad}")
+
+
+def check_draw(dropout: float, seed: Tensor | None) -> None:
+    """Check the probability and the seed of a dropout.
+
+    Raises:
+        TypeError: If the seed is no tensor of ``int64``.
+        ValueError: If the probability is outside of ``[0, 1]``, or the seed not of shape ``[1]``.
+    """
+    if not 0.0 <= dropout <= 1.0:
+        raise ValueError(f"'dropout' must lie in [0, 1], got {dropout}")
+    if seed is None:
+        return
+    if not isinstance(seed, Tensor) or seed.dtype != torch.int64:
+        raise TypeError(f"'seed' must be an int64 tensor, got {seed!r}")
+    check_shape(seed, "seed", (1,))
+
+
+def check_self_loops(num_self_loops: int, num_nodes: int) -> None:
+    """Check how many nodes shall have a self-loop.
+
+    Raises:
+        ValueError: If there are fewer nodes that are source and destination.
+    """
+    if not 0 <= num_self_loops <= num_nodes:
+        raise ValueError(
+            f"'num_self_loops' must lie in [0, {num_nodes}], the nodes that are source and "
+            f"destination; got {num_self_loops}"
+        )
 
 
 def check_shape(tensor: Tensor, name: str, shape: tuple[int | None, ...]) -> None:

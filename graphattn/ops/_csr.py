@@ -70,6 +70,10 @@ def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
 def cached_csr(edge_index: Tensor, num_self_loops: int, *, num_src: int, num_dst: int) -> CSR:
     """CSR of a graph with its self-loops, kept for as long as the edge list lives unchanged.
 
+    Changes are seen as autograd sees them, by the tensor's version. Those that torch does not count
+    (through ``.data``, or in memory shared with NumPy) are not; tensors made under inference mode,
+    which have no version, are sorted anew in every call.
+
     Args:
         edge_index: Shape ``[2, E]``.
         num_self_loops: Nodes with a loop, as in :func:`graphattn.ops.append_self_loops`; edges that
@@ -80,19 +84,21 @@ def cached_csr(edge_index: Tensor, num_self_loops: int, *, num_src: int, num_dst
     Returns:
         The sorted views, in ``int32`` where all numbers fit.
     """
+    if edge_index.is_inference():
+        return _csr_with_loops(edge_index, num_self_loops, num_src, num_dst)
     key = (id(edge_index), num_self_loops, num_src, num_dst)
-    version = -1 if edge_index.is_inference() else edge_index._version
+    state = (edge_index._version, edge_index.data_ptr(), *edge_index.shape)
     found = _CACHE.get(key)
-    if found is not None and found[0] == version:
+    if found is not None and found[0] == state:
         return found[1]
     csr = _csr_with_loops(edge_index, num_self_loops, num_src, num_dst)
     if found is None:
         weakref.finalize(edge_index, _CACHE.pop, key, None)
-    _CACHE[key] = (version, csr)
+    _CACHE[key] = (state, csr)
     return csr
 
 
-_CACHE: dict[tuple[int, int, int, int], tuple[int, CSR]] = {}
+_CACHE: dict[tuple[int, int, int, int], tuple[tuple[int, ...], CSR]] = {}
 
 
 def _csr_with_loops(edge_index: Tensor, num_self_loops: int, num_src: int, num_dst: int) -> CSR:

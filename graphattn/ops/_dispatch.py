@@ -60,6 +60,8 @@ class Choice:
 def use_implementation(name: str) -> Iterator[None]:
     """Ask for one implementation of every op that has it; the others use their reference.
 
+    Code under ``torch.compile`` keeps what was asked for when it was compiled.
+
     Args:
         name: ``"reference"``, ``"cpu"`` or ``"gpu"``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
@@ -31,6 +32,16 @@ class DataConfig:
     """Give every node exactly one self-loop."""
     sparse_features: bool = False
     """Keep features as a sparse matrix: faster where most are zero."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"'name' must be a string, got {self.name!r}")
+        if not isinstance(self.split, str | None):
+            raise TypeError(f"'split' must be a string or None, got {self.split!r}")
+        for field_ in fields(self)[2:]:
+            value = getattr(self, field_.name)
+            if not isinstance(value, bool):
+                raise TypeError(f"'{field_.name}' must be True or False, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -74,17 +85,30 @@ class Experiment:
     def changed(self, *, model: ModelConfig, data: DataConfig, train: TrainConfig) -> Experiment:
         """This experiment with other settings; if a result may differ, under another name.
 
+        Equal changes give equal names, so that their runs are one row of a table, and different
+        changes different ones.
+
         Args:
             model: The network.
-            data: The data.
+            data: The data; the same set.
             train: The training; where it runs and how often it saves may differ freely.
+
+        Raises:
+            ValueError: If ``data`` is of another data set, since the name says which it is.
         """
-        free = ("accelerator", "checkpoint_seconds", "deterministic", "compile")
+        if data.name != self.data.name:
+            raise ValueError(
+                f"'data.name' is {data.name!r}, but {self.name!r} is about {self.data.name!r}; "
+                f"use: graphattn train {self.method} --dataset {data.name}"
+            )
+        free = ("accelerator", "checkpoint_seconds", "deterministic")
         same_numbers = replace(train, **{name: getattr(self.train, name) for name in free})
         now = replace(self, model=model, data=data, train=train)
         if (model, data, same_numbers) == (self.model, self.data, self.train):
             return now
-        return replace(now, name=f"{self.name}-modified", published=None, baseline=None, note="")
+        settings = repr((model, data, same_numbers)).encode()
+        name = f"{self.name}-{hashlib.sha256(settings).hexdigest()[:6]}"
+        return replace(now, name=name, published=None, baseline=None, note="")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values for ``config.yaml``, which has lists but no tuples."""
@@ -108,6 +132,9 @@ class Experiment:
         missing = [k for k in ("name", "method", "model", "data", "train") if k not in values]
         if missing:
             raise ValueError(f"the config lacks {', '.join(missing)}")
+        for key in ("name", "method"):
+            if not isinstance(values[key], str):
+                raise TypeError(f"'{key}' must be a string, got {values[key]!r}")
         if values["method"] not in METHODS:
             raise unknown_name("method", values["method"], METHODS)
         return cls(
@@ -119,6 +146,8 @@ class Experiment:
 
 
 def _build(config: type[T], values: Mapping[str, Any], section: str) -> T:
+    if not isinstance(values, Mapping):
+        raise TypeError(f"'{section}' must hold keys and values, got {values!r}")
     known = [f.name for f in fields(config)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import NamedTuple
 
 from torch.nn import Module
@@ -16,6 +17,7 @@ from torch_geometric.transforms import (
     ToUndirected,
 )
 
+from graphattn._core.checks import check_count
 from graphattn.data import SparseFeatures, load, select_split
 from graphattn.recipes.experiment import DataConfig, Experiment
 from graphattn.train import Report, RunFolder, fit
@@ -97,11 +99,17 @@ def run(
         OSError: If the run folder can't be written.
     """
     data = load_data(experiment.data, root=root, seed=seed, offline=offline)
-    folder = None
-    if runs is not None:
-        folder = RunFolder.create(runs, experiment.name, seed)
+    if runs is None:
+        return _fit(experiment, seed, data, None, resume=False, progress=progress)
+    folder = RunFolder.create(runs, experiment.name, seed)
+    try:
         folder.write_config({**experiment.to_dict(), "seed": seed})
-    return _fit(experiment, seed, data, folder, resume=False, progress=progress)
+        return _fit(experiment, seed, data, folder, resume=False, progress=progress)
+    except BaseException:
+        # What failed before it began leaves nothing; what has begun can be resumed.
+        if not folder.started:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -116,6 +124,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     if "seed" not in config:
         raise ValueError(f"{folder.config_path} lacks 'seed'")
     seed = config.pop("seed")
+    check_count("seed", seed, least=0)
     return Run(Experiment.from_dict(config), seed, folder)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 
+from graphattn._core.files import write_atomically
 from graphattn.recipes.registry import RECIPES, recipe
 from graphattn.train import Report
 
@@ -39,12 +42,26 @@ def collect_reports(root: str | os.PathLike[str]) -> list[Report]:
 
 
 def keep_reports(reports: Iterable[Report], folder: str | os.PathLike[str]) -> None:
-    """Write reports where a table is to be made from them: ``<recipe>/seed<k>/report.json``."""
-    for report in reports:
+    """Write reports where a table is to be made from them: ``<recipe>/seed<k>/report.json``.
+
+    Reports of the same recipes that were kept before are replaced, all seeds of them.
+
+    Raises:
+        OSError: If the folder can't be written.
+    """
+    kept = list(reports)
+    for name in {report.name for report in kept}:
+        for old in Path(folder, name).glob("seed*/report.json"):
+            old.unlink()
+    for report in kept:
         place = Path(folder, report.name, f"seed{report.seed}")
         place.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(report.to_dict(), indent=2) + "\n"
-        (place / "report.json").write_text(text)
+        content = (json.dumps(report.to_dict(), indent=2) + "\n").encode()
+        write_atomically(place / "report.json", partial(_write, content))
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
 
 
 def results_table(reports: Iterable[Report]) -> pd.DataFrame:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from graphattn._core.checks import check_choice, check_count, check_number
 
 __all__ = ["Accelerator", "Monitor", "Precision", "TrainConfig"]
 
@@ -49,27 +50,18 @@ class TrainConfig:
     """Seconds between checkpoints in the run folder."""
 
     def __post_init__(self) -> None:
-        _check_number("lr", self.lr, positive=True)
+        check_number("lr", self.lr, positive=True)
         for name in ("weight_decay", "l2", "checkpoint_seconds"):
-            _check_number(name, getattr(self, name))
+            check_number(name, getattr(self, name))
         _check_decays(self.weight_decays)
         for name in ("max_epochs", "patience"):
-            _check_count(name, getattr(self, name))
-        _check_choice("monitor", self.monitor, get_args(Monitor))
-        _check_choice("accelerator", self.accelerator, get_args(Accelerator))
-        _check_choice("precision", self.precision, get_args(Precision))
+            check_count(name, getattr(self, name))
+        check_choice("monitor", self.monitor, get_args(Monitor))
+        check_choice("accelerator", self.accelerator, get_args(Accelerator))
+        check_choice("precision", self.precision, get_args(Precision))
         for name in ("compile", "deterministic"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"'{name}' must be True or False, got {getattr(self, name)!r}")
-
-
-def _check_number(name: str, value: object, *, positive: bool = False) -> None:
-    """Reject what is not a finite number of at least (or, if ``positive``, above) zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"'{name}' must be a number, got {value!r}")
-    if not math.isfinite(value) or value < 0 or (positive and value == 0):
-        bound = "above 0" if positive else "0 or more"
-        raise ValueError(f"'{name}' must be finite and {bound}, got {value!r}")
 
 
 def _check_decays(value: object) -> None:
@@ -78,19 +70,4 @@ def _check_decays(value: object) -> None:
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
             raise TypeError(f"'weight_decays' must be pairs (pattern, decay), got {value!r}")
-        _check_number("weight_decays", pair[1])
-
-
-def _check_count(name: str, value: object) -> None:
-    """Reject what is not a whole number of at least one."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"'{name}' must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"'{name}' must be 1 or more, got {value!r}")
-
-
-def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Reject what is not one of the known words."""
-    if value not in known:
-        choices = ", ".join(repr(word) for word in known)
-        raise ValueError(f"'{name}' must be one of {choices}, got {value!r}")
+        check_number("weight_decays", pair[1])

@@ -89,7 +89,7 @@ def fit(
             is false, or the checkpoint is broken or of another run or model.
     """
     check_data(data)
-    _check_task(data)
+    _check_task(model, data)
     config = config or TrainConfig()
     if run is None and resume:
         raise ValueError("'resume' needs a run folder, got run=None")
@@ -273,9 +273,15 @@ class _Trainer:
                 )
 
 
-def _check_task(data: Data) -> None:
-    """See that labels and masks are those of one run."""
+def _check_task(model: nn.Module, data: Data) -> None:
+    """See that labels and masks are those of one run, and that model and features go together."""
     metric_name(data.y)
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != data.x.dtype:
+            raise ValueError(
+                f"'data.x' is {data.x.dtype}, but the model's {name!r} is {parameter.dtype}; "
+                "convert one of them"
+            )
     for split in ("train", "val", "test"):
         shape = list(data[f"{split}_mask"].shape)
         if len(shape) != 1:

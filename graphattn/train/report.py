@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from graphattn._core.checks import check_number
 from graphattn._core.errors import unknown_name
 
 __all__ = ["Report"]
@@ -70,7 +71,8 @@ class Report:
             The report.
 
         Raises:
-            ValueError: If a key is unknown or missing.
+            TypeError: If a loss or metric is no number.
+            ValueError: If a key is unknown or missing, or a loss or metric negative or not finite.
         """
         known = [f.name for f in fields(cls)]
         for key in values:
@@ -79,4 +81,8 @@ class Report:
         missing = [name for name in known if name not in values and name != "extra"]
         if missing:
             raise ValueError(f"the report lacks {', '.join(missing)}")
-        return cls(**values)
+        report = cls(**values)
+        for name in ("train", "val", "test"):
+            for figure in (f"{name}_loss", f"{name}_metric"):
+                check_number(figure, getattr(report, figure))
+        return report

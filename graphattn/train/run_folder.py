@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -213,12 +214,14 @@ class RunFolder:
         """
         content = self.resume_path.read_bytes()
         try:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns of old pickles before it refuses them
+                state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except Exception as error:  # a broken pickle may raise nearly anything
-            reason = str(error).partition("\n")[0]
+            # torch's own text recommends to execute the file; it is not repeated here.
             raise ValueError(
-                f"{self.resume_path} is truncated or no checkpoint ({len(content)} bytes), "
-                f"and nothing in it was executed: {reason}"
+                f"{self.resume_path} is truncated or no checkpoint ({len(content)} bytes); "
+                f"nothing in it was executed"
             ) from error
         if not isinstance(state, dict) or state.get("format") != RESUME_FORMAT:
             raise ValueError(f"{self.resume_path} must be a checkpoint of format {RESUME_FORMAT}")

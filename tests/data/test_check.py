@@ -219,3 +219,22 @@ def test_files_are_compared_when_asked(write_card: Callable[..., None], ring: Pa
     (ring / raw / "out1_graph_edges.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"put these files there: .*out1_graph_edges.txt"):
         check_files(card("ring"), root=ring)
+
+
+def test_edge_features() -> None:
+    data = Data(
+        x=torch.ones(3, 1),
+        y=torch.tensor([0, 1, 0]),
+        edge_index=torch.tensor([[0, 1], [1, 2]]),
+        train_mask=torch.tensor([True, False, False]),
+        val_mask=torch.tensor([False, True, False]),
+        test_mask=torch.tensor([False, False, True]),
+        edge_attr=torch.ones(2, 4),
+    )
+    check_data(data)
+    data.edge_attr[1, 2] = torch.nan
+    with pytest.raises(ValueError, match="'edge_attr' must be finite, got nan"):
+        check_data(data)
+    data.edge_attr = torch.ones(3, 4)
+    with pytest.raises(ValueError, match=r"'edge_attr' must have a row per edge \(2\), got 3"):
+        check_data(data)

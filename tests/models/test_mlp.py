@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch_geometric import nn as pyg
 
@@ -13,3 +14,9 @@ def test_ignores_edges_and_equals_pyg() -> None:
     expected = theirs(x)
     torch.testing.assert_close(ours(x, torch.randint(0, 5, (2, 9))), expected)
     torch.testing.assert_close(ours(x.to_sparse_csr(), None), expected)
+    torch.testing.assert_close(ours(x, None, edge_attr=torch.ones(9, 2)), expected)
+
+
+def test_wrong_width() -> None:
+    with pytest.raises(ValueError, match="'x' has 5 features per node, expected 6"):
+        MLP([6, 8, 3])(torch.randn(2, 5), None)

@@ -148,12 +148,18 @@ def returns_weights_in_input_order(layer: Layer, peer: Layer) -> None:
 
 def is_the_same_when_watched(layer: Layer, peer: Layer) -> None:
     edge_attr = torch.randn(EDGES.size(1), 3)
-    for options in ({"heads": 3}, {"heads": 2, "concat": False, "add_self_loops": False}):
+    for options in (
+        {"heads": 3},
+        {"heads": 2, "concat": False, "add_self_loops": False},
+        {"heads": 2, "dropout": 0.5},
+    ):
         conv = layer(WIDTH, 4, edge_dim=3, **options).double()
         args = (features().double(), EDGES, edge_attr.double())
+        torch.manual_seed(4)
         fused = gradients(conv, *args)
         seen: list[Tensor] = []
         handle = conv.register_message_forward_hook(lambda _, i, out, seen=seen: seen.append(out))
+        torch.manual_seed(4)
         assert_same(gradients(conv, *args), fused)
         assert len(seen) == 1
         handle.remove()
@@ -228,6 +234,8 @@ def keeps_edge_features_straight(layer: Layer, peer: Layer) -> None:
         features(), with_loop, torch.cat([own, edge_attr]), return_attention_weights=True
     )
     torch.testing.assert_close(alpha[0], expected[0])
+    lazy = layer(WIDTH, 4, edge_dim=-1)
+    assert lazy(features(), LOOP_FREE, edge_attr).shape == (NUM_NODES, 4)
     one = layer(WIDTH, 4, edge_dim=1)
     assert one(features(), EDGES, torch.randn(EDGES.size(1))).shape == (NUM_NODES, 4)
 
@@ -339,6 +347,19 @@ def names_what_is_wrong(layer: Layer, peer: Layer) -> None:
         (ValueError, "'x' has 15 features per node, expected 16", lambda: conv(x[:, 1:], EDGES)),
         (ValueError, r"'x' must have shape \[N, F\]", lambda: conv(x[None], EDGES)),
         (ValueError, "'heads' must be at least 1, got 0", lambda: layer(8, 4, heads=0)),
+        (TypeError, "'heads' must be a whole number, got '2'", lambda: layer(8, 4, heads="2")),
+        (ValueError, "'in_channels' must be at least 1, or -1, got -5", lambda: layer(-5, 4)),
+        (TypeError, "'x' must be a tensor or a pair", lambda: conv(x.numpy(), EDGES)),
+        (
+            ValueError,
+            r"'edge_index' is a matrix of shape \[7, 7\], expected \[6, 6\]",
+            lambda: conv(x, to_torch_csr_tensor(EDGES.unique(dim=1), size=(7, 7))),
+        ),
+        (
+            ValueError,
+            r"'fill_value' must have shape \[2\] \('edge_dim'\), got \[3\]",
+            lambda: layer(8, 4, edge_dim=2, fill_value=torch.ones(3)),
+        ),
         (ValueError, r"'dropout' must lie in \[0, 1\], got 1.5", lambda: layer(8, 4, dropout=1.5)),
         (
             ValueError,

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphattn.ops._check import check_edge_index, check_range, check_shape
+from graphattn.ops._check import (
+    check_draw,
+    check_edge_index,
+    check_range,
+    check_self_loops,
+    check_shape,
+)
 
 
 def test_edge_index_of_another_form() -> None:
@@ -31,3 +37,24 @@ def test_shape_with_a_free_size() -> None:
     for shape in ((None, 3), (3,), (3, 2, 1)):
         with pytest.raises(ValueError, match=r"'x' must have shape \[.*\], got \[3, 2\]"):
             check_shape(torch.zeros(3, 2), "x", shape)
+
+
+def test_draws() -> None:
+    check_draw(0.5, None)
+    check_draw(1.0, torch.tensor([3]))
+    for p in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=r"'dropout' must lie in \[0, 1\]"):
+            check_draw(p, None)
+    with pytest.raises(TypeError, match="'seed' must be an int64 tensor, got 3"):
+        check_draw(0.5, 3)
+    with pytest.raises(ValueError, match=r"'seed' must have shape \[1\], got \[2\]"):
+        check_draw(0.5, torch.tensor([1, 2]))
+
+
+def test_self_loops() -> None:
+    check_self_loops(3, 3)
+    for count in (-1, 4):
+        with pytest.raises(
+            ValueError, match=rf"'num_self_loops' must lie in \[0, 3\].*got {count}"
+        ):
+            check_self_loops(count, 3)

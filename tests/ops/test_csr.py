@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphattn.ops import CSR, _native, build_csr, use_implementation
+from graphattn.ops import CSR, _csr, _native, build_csr, use_implementation
+from graphattn.ops._csr import cached_csr
 
 HAS_NATIVE = _native.why_missing() is None
 IMPLEMENTATIONS = [
@@ -77,3 +80,47 @@ def test_refuses_other_forms() -> None:
         build_csr(torch.zeros(3, dtype=torch.long), num_src=1, num_dst=1)
     with pytest.raises(TypeError, match=r"int32 or int64, got torch\.float32"):
         build_csr(torch.zeros(2, 3), num_src=1, num_dst=1)
+
+
+def test_the_cache_follows_the_edge_list() -> None:
+    def build(edges: Tensor, loops: int = 0, nodes: int = 4) -> list[int]:
+        return cached_csr(edges, loops, num_src=nodes, num_dst=nodes).col.tolist()
+
+    edges = torch.tensor([[3, 0, 1], [1, 1, 0]])
+    first = cached_csr(edges, 0, num_src=4, num_dst=4)
+    assert first.col.tolist() == [1, 3, 0]
+    assert first.col.dtype == torch.int32
+    assert cached_csr(edges, 0, num_src=4, num_dst=4) is first
+    assert build(edges, loops=2) == [1, 0, 3, 0, 1]
+    assert len(cached_csr(edges, 0, num_src=4, num_dst=7).rowptr) == 8
+    edges[0, 0] = 2
+    assert build(edges) == [1, 2, 0]
+    edges.data = torch.tensor([[1, 2], [0, 3]])
+    assert build(edges) == [1, 2]
+    with torch.inference_mode():
+        unversioned = torch.tensor([[0, 1], [1, 0]])
+        assert build(unversioned) == [1, 0]
+        unversioned[0] = 3
+        assert build(unversioned) == [3, 3]
+
+
+def test_the_cache_forgets_edge_lists_that_are_gone() -> None:
+    for nodes in (2, 3, 2, 3):
+        edges = torch.tensor([[nodes - 1], [0]])
+        assert cached_csr(edges, 0, num_src=nodes, num_dst=nodes).col.tolist() == [nodes - 1]
+    del edges
+    gc.collect()
+    before = len(_csr._CACHE)
+    edges = torch.tensor([[0], [0]])
+    cached_csr(edges, 0, num_src=1, num_dst=1)
+    assert len(_csr._CACHE) == before + 1
+    del edges
+    gc.collect()
+    assert len(_csr._CACHE) == before
+
+
+def test_loops_are_numbered_behind_the_edges() -> None:
+    edges = torch.tensor([[1, 0, 0, 0], [1, 0, 0, 1]])
+    csr = cached_csr(edges, 2, num_src=2, num_dst=2)
+    # The second loop of node 0 does not count, and both nodes have their own loops.
+    assert csr.edge.tolist() == [1, 0, 3]

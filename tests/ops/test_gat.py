@@ -92,8 +92,9 @@ def test_dropout_keeps_the_expectation() -> None:
 
 def test_bad_input(graph: Any) -> None:
     given = operands(graph, 0)
+    rows = given["edge_score"][:0] if len(given["edge_score"]) else torch.zeros(1, 2)
     with pytest.raises(ValueError, match="'edge_score' must have shape"):
-        gat_attention(edge_index=graph.edge_index, num_self_loops=1, **given)
+        gat_attention(edge_index=graph.edge_index, **(given | {"edge_score": rows}))
     with pytest.raises(ValueError, match="'score_dst' must have shape"):
         gat_attention(given["score_src"], given["score_dst"][:, :1], graph.edge_index)
     with pytest.raises(ValueError, match="'x' must have shape"):

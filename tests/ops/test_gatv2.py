@@ -64,8 +64,9 @@ def test_dropout_drops_whole_coefficients() -> None:
 
 def test_bad_input(graph: Any) -> None:
     given = operands(graph, 0)
+    rows = given["edge_x"][:0] if len(given["edge_x"]) else torch.zeros(1, 2, 3)
     with pytest.raises(ValueError, match="'edge_x' must have shape"):
-        gatv2_attention(edge_index=graph.edge_index, num_self_loops=1, **given)
+        gatv2_attention(edge_index=graph.edge_index, **(given | {"edge_x": rows}))
     with pytest.raises(ValueError, match=r"'att' must have shape \[2, 3\], got \[1, 2, 3\]"):
         gatv2_attention(**(given | {"att": given["att"][None]}), edge_index=graph.edge_index)
     with pytest.raises(ValueError, match="'x_dst' must have shape"):

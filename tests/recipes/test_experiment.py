@@ -37,7 +37,13 @@ def test_a_change_takes_the_name_away() -> None:
     assert (same.name, same.published) == (cora.name, cora.published)
     assert same.train.accelerator == "cpu"
     other = cora.changed(model=replace(cora.model, heads=4), data=cora.data, train=cora.train)
-    assert (other.name, other.published) == ("gat/cora-modified", None)
+    assert other.published is None
+    again = cora.changed(model=replace(cora.model, heads=4), data=cora.data, train=cora.train)
+    third = cora.changed(model=replace(cora.model, heads=2), data=cora.data, train=cora.train)
+    assert other.name == again.name != third.name
+    assert other.name.startswith("gat/cora-")
+    with pytest.raises(ValueError, match="graphattn train gat --dataset citeseer"):
+        cora.changed(model=cora.model, data=replace(cora.data, name="citeseer"), train=cora.train)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from graphattn.recipes import (
     recipe,
     resume,
     run,
+    running,
     take_split,
 )
 from graphattn.train import TrainConfig
@@ -42,6 +43,18 @@ def test_a_folder_is_enough_to_go_on(experiment: Experiment, tmp_path: Path) -> 
     assert resume(folder, progress=False).numbers() == report.numbers()
     (folder / "report.json").unlink()
     assert resume(folder, progress=False).numbers() == report.numbers()
+
+
+def test_what_fails_before_it_begins_leaves_nothing(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no such model")
+
+    monkeypatch.setattr(running, "build_model", fail)
+    with pytest.raises(ValueError, match="no such model"):
+        run(experiment, 0, runs=tmp_path, progress=False)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_config_without_seed(experiment: Experiment, tmp_path: Path) -> None:

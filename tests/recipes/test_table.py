@@ -68,6 +68,15 @@ def test_kept_reports_are_found_again(tmp_path: Path) -> None:
     keep_reports(reports, tmp_path)
     assert collect_reports(tmp_path) == reports
     assert (tmp_path / "gat/cora/seed1/report.json").exists()
+    keep_reports(reports[:1], tmp_path)
+    assert collect_reports(tmp_path) == reports[:1]
+
+
+def test_figures_that_are_no_numbers(tmp_path: Path) -> None:
+    values = report("gat/cora", 0, 0.8).to_dict() | {"test_metric": "high"}
+    (tmp_path / "report.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="'test_metric' must be a number, got 'high'"):
+        collect_reports(tmp_path)
 
 
 def test_bad_folders(tmp_path: Path) -> None:

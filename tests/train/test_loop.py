@@ -551,3 +551,10 @@ def wait_for_epoch(epoch: int, run: RunFolder, process: subprocess.Popen[bytes])
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "no checkpoint after a minute"
         time.sleep(0.01)
+
+
+def test_features_of_another_dtype(graph: Data, make_model: Callable[[], nn.Module]) -> None:
+    graph.x = graph.x.double()
+    message = r"'data.x' is torch.float64, but the model.s .* is torch.float32"
+    with pytest.raises(ValueError, match=message):
+        fit(make_model(), graph, progress=False)

@@ -14,7 +14,7 @@ from torch_geometric.utils import (
     to_torch_csr_tensor,
 )
 
-__all__ = ["as_edge_list", "with_weights"]
+__all__ = ["as_edge_list", "check_matrix", "with_weights"]
 
 _MATRIX_OF = {
     torch.sparse_coo: to_torch_coo_tensor,
@@ -50,6 +50,21 @@ def as_edge_list(edge_index: Adj) -> tuple[Tensor, Tensor | None]:
         "'edge_index' must be a [2, E] tensor, an EdgeIndex or a sparse matrix, "
         f"got {type(edge_index).__name__}"
     )
+
+
+def check_matrix(edge_index: Adj, num_src: int, num_dst: int) -> None:
+    """Check that a sparse matrix has a row per destination and a column per source.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    if is_sparse(edge_index):
+        shape = (edge_index.size(0), edge_index.size(1))
+        if shape != (num_dst, num_src):
+            raise ValueError(
+                f"'edge_index' is a matrix of shape {list(shape)}, expected [{num_dst}, {num_src}] "
+                "(destinations, sources)"
+            )
 
 
 def with_weights(

@@ -9,22 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch.nn.functional import dropout
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj
 from torch_geometric.utils import scatter
 
 from graphattn._core.errors import unknown_name
-from graphattn.nn.conv._edges import as_edge_list, with_weights
+from graphattn.nn.conv._edges import as_edge_list, check_matrix, with_weights
+from graphattn.nn.conv._watch import is_watched
 from graphattn.nn.linear import Linear
 from graphattn.ops import append_self_loops
 from graphattn.ops._check import check_edge_index
+from graphattn.ops._dropout import draw_seed, edge_dropout
 
 __all__ = ["AttentionConv"]
 
 _FILL_REDUCTIONS = ("add", "max", "mean", "min", "mul", "sum")
-_HOOKS = ("propagate_forward", "message_forward", "aggregate_forward")
 
 
 class AttentionConv(MessagePassing):
@@ -43,7 +43,9 @@ class AttentionConv(MessagePassing):
         Unlike PyG's layers, coefficients are returned *before* dropout; input edges keep their
         order and come first, then the self-loops that were missing; a self-loop that is there
         keeps its attributes (PyG replaces them); of several at one node the first counts, the
-        others have the weight 0; and ``edge_attr`` without ``edge_dim`` is an error.
+        others have the weight 0; and ``edge_attr`` without ``edge_dim`` is an error. The native
+        kernels can't be differentiated twice; under
+        ``graphattn.ops.use_implementation("reference")`` the layers can.
 
     Args:
         in_channels: Width of the node features, or a pair for sources and destinations; ``-1``
@@ -84,12 +86,24 @@ class AttentionConv(MessagePassing):
         kwargs.setdefault("aggr", "add")
         super().__init__(node_dim=0, **kwargs)
         for name, value in (("heads", heads), ("out_channels", out_channels)):
+            if not isinstance(value, int):
+                raise TypeError(f"'{name}' must be a whole number, got {value!r}")
             if value < 1:
                 raise ValueError(f"'{name}' must be at least 1, got {value}")
+        widths = [in_channels] if isinstance(in_channels, int) else [*in_channels]
+        if any(width < 1 and width != -1 for width in widths):
+            raise ValueError(f"'in_channels' must be at least 1, or -1, got {in_channels}")
         if not 0.0 <= dropout <= 1.0:
             raise ValueError(f"'dropout' must lie in [0, 1], got {dropout}")
         if isinstance(fill_value, str) and fill_value not in _FILL_REDUCTIONS:
             raise unknown_name("'fill_value'", fill_value, _FILL_REDUCTIONS)
+        if isinstance(fill_value, Tensor) and fill_value.shape not in ((), (edge_dim,)):
+            raise ValueError(
+                f"'fill_value' must have shape [{edge_dim}] ('edge_dim'), got "
+                f"{list(fill_value.shape)}"
+            )
+        if not isinstance(fill_value, (str, int, float, Tensor)):
+            raise TypeError(f"'fill_value' must be a number, tensor or name, got {fill_value!r}")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.heads = heads
@@ -137,7 +151,10 @@ class AttentionConv(MessagePassing):
 
     @abstractmethod
     def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """Sum of ``values`` with those coefficients after dropout. ``[N_dst, H, C]``."""
+        """Sum of ``values`` with those coefficients after dropout. ``[N_dst, H, C]``.
+
+        Also gets ``dropout`` and ``seed``, see :func:`graphattn.ops.gat_attend`.
+        """
 
     def forward(
         self,
@@ -173,6 +190,7 @@ class AttentionConv(MessagePassing):
         x_src, x_dst = self._pair(x)
         edges, values_of_matrix = as_edge_list(edge_index)
         num_src, num_dst = self._check_size(x_src, x_dst, size)
+        check_matrix(edge_index, num_src, num_dst)
         edge_attr = self._check_edge_attr(
             values_of_matrix if edge_attr is None else edge_attr, edges
         )
@@ -185,18 +203,23 @@ class AttentionConv(MessagePassing):
             edge_attr = torch.cat([edge_attr, loop_attr])
         values, operands = self.operands(x_src, x_dst, edge_attr, num_dst)
         operands["num_self_loops"] = loops
+        p = self.dropout if self.training else 0.0
+        seed = draw_seed(x_src.device) if p > 0.0 else None
 
-        if self._is_watched() or return_attention_weights:
+        if is_watched(self, AttentionConv) or return_attention_weights:
             alpha = self.attention(values, directed, **operands)
             appended, counted = append_self_loops(edges, loops)
+            kept = alpha
+            if seed is not None:
+                kept = edge_dropout(alpha, appended[int(forward)], counted, seed, p)
             out = self.propagate(
                 appended,
                 x=(values, None) if forward else (None, values),
-                alpha=dropout(alpha, self.dropout, self.training),
+                alpha=kept,
                 size=(num_src, num_dst) if forward else (num_dst, num_src),
             )
         else:
-            out = self.attend(values, directed, **operands)
+            out = self.attend(values, directed, dropout=p, seed=seed, **operands)
 
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         if self.res is not None:
@@ -243,21 +266,9 @@ class AttentionConv(MessagePassing):
         out: Tensor = linear(x)
         return out.view(-1, self.heads, self.out_channels)
 
-    def _is_watched(self) -> bool:
-        """Whether somebody wants to see single messages."""
-        overridden = (
-            type(self).message is not AttentionConv.message
-            or type(self).aggregate is not MessagePassing.aggregate
-            or type(self).update is not MessagePassing.update
-        )
-        hooked = any(
-            len(getattr(self, f"_{name}{kind}")) > 0
-            for name in _HOOKS
-            for kind in ("_pre_hooks", "_hooks")
-        )
-        return overridden or hooked or self.explain is True or self.aggr not in ("add", "sum")
-
     def _pair(self, x: Tensor | tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+        if not isinstance(x, (Tensor, tuple, list)):
+            raise TypeError(f"'x' must be a tensor or a pair of them, got {type(x).__name__}")
         x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
         for features in (x_src, x_dst):
             if features is not None and features.dim() != 2:
@@ -292,9 +303,10 @@ class AttentionConv(MessagePassing):
             )
         if edge_attr.dim() == 1:
             edge_attr = edge_attr.unsqueeze(1)
-        if edge_attr.shape != (edges.size(-1), self.edge_dim):
+        width = edge_attr.size(1) if self.edge_dim == -1 else self.edge_dim
+        if edge_attr.shape != (edges.size(-1), width):
             raise ValueError(
-                f"'edge_attr' must have shape [{edges.size(-1)}, {self.edge_dim}] (edges, "
+                f"'edge_attr' must have shape [{edges.size(-1)}, {width}] (edges, "
                 f"'edge_dim'), got {list(edge_attr.shape)}"
             )
         return edge_attr

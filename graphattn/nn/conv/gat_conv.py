@@ -157,8 +157,7 @@ class GATConv(AttentionConv):
 
     def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
         """See :meth:`AttentionConv.attend`."""
-        p = self.dropout if self.training else 0.0
-        return gat_attend(values, edge_index=edge_index, dropout=p, **operands)
+        return gat_attend(values, edge_index=edge_index, **operands)
 
 
 def _score(x: Tensor, att: Tensor) -> Tensor:

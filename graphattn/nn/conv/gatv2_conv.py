@@ -134,5 +134,4 @@ class GATv2Conv(AttentionConv):
 
     def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
         """See :meth:`AttentionConv.attend`."""
-        p = self.dropout if self.training else 0.0
-        return gatv2_attend(values, edge_index=edge_index, dropout=p, **operands)
+        return gatv2_attend(values, edge_index=edge_index, **operands)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphattn.ops._check import check_edge_index, check_shape
+from graphattn.ops._check import check_draw, check_edge_index, check_self_loops, check_shape
 from graphattn.ops._dispatch import choose
 from graphattn.ops._dropout import draw_seed
 from graphattn.ops.gat import cpu, reference
@@ -100,6 +100,7 @@ def gat_attend(
     """
     check_shape(x, "x", (score_src.size(0), score_src.size(-1), None))
     _check(score_src, score_dst, edge_index, edge_score, num_self_loops)
+    check_draw(dropout, seed)
     if dropout == 0.0:
         seed = None
     elif seed is None:
@@ -129,6 +130,7 @@ def _check(
     check_shape(score_src, "score_src", (None, None))
     check_shape(score_dst, "score_dst", (None, score_src.size(1)))
     check_edge_index(edge_index, num_src=score_src.size(0), num_dst=score_dst.size(0))
+    check_self_loops(num_self_loops, min(score_src.size(0), score_dst.size(0)))
     if edge_score is not None:
         rows = edge_index.size(1) + num_self_loops
         check_shape(edge_score, "edge_score", (rows, score_src.size(1)))

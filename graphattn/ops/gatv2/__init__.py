@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from graphattn.ops._check import check_edge_index, check_shape
+from graphattn.ops._check import check_draw, check_edge_index, check_self_loops, check_shape
 from graphattn.ops._dispatch import choose
 from graphattn.ops._dropout import draw_seed
 from graphattn.ops.gatv2 import cpu, reference
@@ -101,6 +101,7 @@ def gatv2_attend(
         ValueError: If a shape does not fit or, on the CPU, an index is out of range.
     """
     _check(x_src, x_dst, att, edge_index, edge_x, num_self_loops)
+    check_draw(dropout, seed)
     if dropout == 0.0:
         seed = None
     elif seed is None:
@@ -133,5 +134,6 @@ def _check(
     check_shape(x_dst, "x_dst", (None, heads, channels))
     check_shape(att, "att", (heads, channels))
     check_edge_index(edge_index, num_src=x_src.size(0), num_dst=x_dst.size(0))
+    check_self_loops(num_self_loops, min(x_src.size(0), x_dst.size(0)))
     if edge_x is not None:
         check_shape(edge_x, "edge_x", (edge_index.size(1) + num_self_loops, heads, channels))

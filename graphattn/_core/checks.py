@@ -1,0 +1,59 @@
+"""Checks of settings, with errors that name the setting, its value and what was expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+__all__ = ["check_choice", "check_count", "check_number", "check_probability"]
+
+
+def check_number(name: str, value: object, *, positive: bool = False) -> None:
+    """Reject what is not a finite number of at least (or, if ``positive``, above) zero.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"'{name}' must be a number, got {value!r}")
+    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        bound = "above 0" if positive else "0 or more"
+        raise ValueError(f"'{name}' must be finite and {bound}, got {value!r}")
+
+
+def check_probability(name: str, value: object) -> None:
+    """Reject what is not a number in ``[0, 1]``.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"'{name}' must be a number, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"'{name}' must lie in [0, 1], got {value!r}")
+
+
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Reject what is not a whole number of at least ``least``.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"'{name}' must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"'{name}' must be {least} or more, got {value!r}")
+
+
+def check_choice(name: str, value: object, known: Collection[str | None]) -> None:
+    """Reject what is not one of the known words.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if value not in known:
+        choices = ", ".join(repr(word) for word in known)
+        raise ValueError(f"'{name}' must be one of {choices}, got {value!r}")
