@@ -143,7 +143,7 @@ inline A leaky_relu(A z, A slope) {
 
 // Keeps or drops coefficient number `counter`: a hash of (seed, counter), with no state, so that
 // backward and every number of threads see the same mask. The mixing function is the 32-bit
-// "lowbias" hash found by C. Wellons; graphattn/ops/gat/gpu.py computes the same.
+// "lowbias" hash found by C. Wellons; graphattn/ops/_dropout.py has the same in torch.
 struct Dropout {
   uint32_t key_low, key_high, threshold;
   float scale;
