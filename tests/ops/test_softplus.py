@@ -11,15 +11,10 @@ from torch.nn.functional import elu
 
 from graphattn.ops import _native, aero_propagate, softplus_attention, use_implementation
 
-IMPLEMENTATIONS = [
-    "reference",
-    pytest.param(
-        "cpu",
-        marks=pytest.mark.skipif(
-            _native.why_missing() is not None, reason="the native library was not built"
-        ),
-    ),
-]
+native = pytest.mark.skipif(
+    _native.why_missing() is not None, reason="the native library was not built"
+)
+IMPLEMENTATIONS = ["reference", pytest.param("cpu", marks=native)]
 
 
 def weights(
@@ -226,3 +221,95 @@ def test_bad_input() -> None:
         softplus_attention(x[0], edges, given["att"][0])
     with pytest.raises(TypeError, match="'edge_index' must be int32 or int64"):
         softplus_attention(x, edges.float(), given["att"][0])
+
+
+def grid() -> Tensor:
+    """Edges of a ring of 300 nodes with chords, loops and a hub; undirected."""
+    nodes = torch.arange(300)
+    one_way = torch.cat([torch.stack([nodes, (nodes + d) % 300]) for d in (1, 7, 40)], dim=1)
+    one_way = torch.cat([one_way, torch.stack([nodes, torch.zeros_like(nodes)])], dim=1)
+    return torch.cat([one_way, one_way.flip(0), nodes.expand(2, -1)], dim=1)
+
+
+@native
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize("channels", [64, 40, 7])
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_float32_on_every_instruction_set(
+    monkeypatch: pytest.MonkeyPatch, isa: str, channels: int, scale: float
+) -> None:
+    known = ["portable", "avx2", "avx512"]
+    if known.index(isa) > known.index(_native.instruction_set()):
+        pytest.skip(f"this machine has no {isa}")
+    monkeypatch.setattr(_native, "instruction_set", lambda: isa)
+    torch.manual_seed(0)
+    # The exponentials of sums of the larger features are too large to be multiplied.
+    x, given = scale * torch.randn(300, 1, channels), weights(4, 1, channels, torch.float32)
+    given = {name: tensor / scale for name, tensor in given.items()}
+    wide = {name: tensor.double() for name, tensor in given.items()}
+    for edges in (grid(), grid()[:, :1500]):
+        exact = outcome(x.double(), edges, [0.5] * 4, wide)
+        with use_implementation("reference"):
+            plain = outcome(x, edges, [0.5] * 4, given)
+        with use_implementation("cpu"):
+            got = outcome(x, edges, [0.5] * 4, given)
+        for ours, theirs, want in zip(got, plain, exact, strict=True):
+            allowed = 4 * float((theirs - want).abs().max()) + 1e-6 * float(want.abs().max())
+            assert float((ours - want).abs().max()) < allowed
+
+
+@native
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    torch.manual_seed(0)
+    x, given = torch.randn(300, 2, 24), weights(5, 2, 24, torch.float32)
+    before, runs = torch.get_num_threads(), []
+    for threads in (1, 2, 3, 1):
+        torch.set_num_threads(threads)
+        with use_implementation("cpu"):
+            runs.append(outcome(x, grid(), [0.5] * 5, given))
+    torch.set_num_threads(before)
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+@native
+def test_nothing_per_edge_is_kept() -> None:
+    x, given = torch.randn(300, 1, 16), weights(16, 1, 16, torch.float32)
+    leaves = {name: t.requires_grad_() for name, t in {"x": x, **given}.items()}
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        aero_propagate(edge_index=grid(), decay=[0.5] * 16, **leaves)
+    edges = 2 * grid().size(1)
+    # 16 states, every fourth sum, what the input's own weight needs, and 32 numbers per node.
+    assert sum(sizes.values()) - edges < (16 + 3 + 6) * x.numel() + 32 * 300
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_what_is_not_a_number_stays_visible(implementation: str) -> None:
+    torch.manual_seed(0)
+    x, given = torch.randn(300, 1, 16), weights(3, 1, 16, torch.float32)
+    x[5, 0, 3] = torch.nan
+    edges = torch.tensor([[5, 6, 6, 7], [6, 5, 7, 6]])
+    with use_implementation(implementation):
+        z = aero_propagate(x, edges, decay=[0.5] * 3, **given)
+    assert z[5:8].isnan().any(dim=-1).all()
+    assert z[8:].isfinite().all()
+
+
+@native
+def test_a_changed_edge_list_is_seen() -> None:
+    torch.manual_seed(0)
+    edges, given = grid(), weights(2, 1, 8, torch.float32)
+    x = torch.randn(300, 1, 8)
+    with use_implementation("cpu"):
+        before = aero_propagate(x, edges, decay=[0.5] * 2, **given)
+        edges[0, 0] = 17
+        after = aero_propagate(x, edges, decay=[0.5] * 2, **given)
+        fresh = aero_propagate(x, edges.clone(), decay=[0.5] * 2, **given)
+    assert not torch.equal(before, after)
+    assert torch.equal(after, fresh)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from graphattn.ops._check import check_edge_index, check_shape
-from graphattn.ops.softplus import reference
+from graphattn.ops._dispatch import choose
+from graphattn.ops.softplus import cpu, reference
 
 __all__ = ["aero_propagate", "softplus_attention"]
 
@@ -109,7 +110,9 @@ def aero_propagate(
     check_shape(hop_bias, "hop_bias", (steps + 1, heads))
     check_edge_index(edge_index, num_src=x.size(0), num_dst=x.size(0))
     dtype = torch.promote_types(x.dtype, torch.float32)
-    z = reference.aero_propagate(
+    fast = choose("aero_propagate", x.device.type).implementation == "cpu"
+    propagate = cpu.aero_propagate if fast else reference.aero_propagate
+    z = propagate(
         x.to(dtype),
         edge_index,
         att.to(dtype),
