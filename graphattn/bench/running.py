@@ -40,6 +40,9 @@ def run_case(
         A table for every number of threads.
     """
     lineup = case.lineup(settings)
+    if settings.scale != 1:
+        said = f"synthetic graphs scaled by {settings.scale:g}"
+        lineup = replace(lineup, note=f"{lineup.note}, {said}" if lineup.note else said)
     if like is not None:
         lineup = _without_slower_forms(lineup, like)
     tables: list[Table] = []

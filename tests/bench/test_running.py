@@ -27,7 +27,7 @@ def case(threads: str = "both") -> Case:
                 contender("fast form", "pyg", 0.001),
             ],
             [Missing("them", "too far away")],
-            note=f"scale {settings.scale}",
+            note="a note",
         ),
         (Goal("threads seen", 1, 2, lambda rows: len(set(seen))),),
         repeats=2,
@@ -43,7 +43,7 @@ def test_fastest_form_alone_runs_on_the_second_number_of_threads() -> None:
     assert first.missing == [Missing("them", "too far away")]
     assert second.missing == [Missing("slow form", "slower in 'toy' on 2 thread(s)")]
     assert [table.figures[0].measured for table in (first, second)] == [1, 2]
-    assert first.note == "scale 0.5"
+    assert first.note == second.note == "a note, synthetic graphs scaled by 0.5"
     assert first.rows[0].peak_mb is not None
     assert second.rows[0].peak_mb is None
 
@@ -54,6 +54,7 @@ def test_threads_and_repeats_are_those_of_the_case_unless_given() -> None:
         tables = run_case(case(threads), Settings(), progress=False)
         assert [table.threads for table in tables] == expected
         assert tables[0].rows[0].repeats == 2
+        assert tables[0].note == "a note"
     (table,) = run_case(case(), Settings(), repeats=1, threads=(1,), progress=False)
     assert table.rows[0].repeats == 1
 
