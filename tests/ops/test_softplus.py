@@ -221,6 +221,17 @@ def test_bad_input() -> None:
         softplus_attention(x[0], edges, given["att"][0])
     with pytest.raises(TypeError, match="'edge_index' must be int32 or int64"):
         softplus_attention(x, edges.float(), given["att"][0])
+    with pytest.raises(TypeError, match=r"'z' must be floating point, got torch.int64"):
+        softplus_attention(x.long(), edges, given["att"][0])
+    for name, tensor in given.items():
+        changed = {**given, name: tensor.to("meta")}
+        with pytest.raises(ValueError, match=f"'{name}' must be on cpu as 'x', got meta"):
+            aero_propagate(x, edges, decay=[0.5], **changed)
+        changed = {**given, name: tensor.to(torch.complex64)}
+        with pytest.raises(TypeError, match=f"'{name}' must be floating point, got torch.complex"):
+            aero_propagate(x, edges, decay=[0.5], **changed)
+    with pytest.raises(ValueError, match="'edge_index' must be on cpu as 'x', got meta"):
+        aero_propagate(x, edges.to("meta"), decay=[0.5], **given)
 
 
 def grid() -> Tensor:
@@ -299,6 +310,19 @@ def test_what_is_not_a_number_stays_visible(implementation: str) -> None:
         z = aero_propagate(x, edges, decay=[0.5] * 3, **given)
     assert z[5:8].isnan().any(dim=-1).all()
     assert z[8:].isfinite().all()
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3), (4, 2, 0)])
+def test_empty_dimensions(shape: tuple[int, int, int], implementation: str) -> None:
+    edges = torch.tensor([[0, 1], [1, 2]])[:, : shape[0]]
+    given = weights(2, shape[1], max(shape[2], 1))
+    if shape[2] == 0:
+        given |= {name: given[name][..., :0] for name in ("att", "hop_att_0", "hop_att")}
+    with use_implementation(implementation):
+        z, *grads = outcome(torch.zeros(shape).double(), edges, [0.5, 0.5], given)
+    assert z.shape == shape
+    assert all((grad == 0).all() for grad in grads)
 
 
 @native

@@ -36,8 +36,10 @@ def softplus_attention(z: Tensor, edge_index: Tensor, att: Tensor) -> Tensor:
         Coefficients, in ``float32`` at least. Shape ``[E, H]``.
 
     Raises:
-        TypeError: If ``edge_index`` does not hold integers.
-        ValueError: If a shape does not fit or, on the CPU, an index is out of range.
+        TypeError: If ``edge_index`` does not hold integers, or another input no real numbers in
+            floating point.
+        ValueError: If a shape does not fit, inputs are on several devices or, on the CPU, an index
+            is out of range.
 
     Example:
         >>> z, att = torch.zeros(2, 1, 4), torch.ones(1, 4)
@@ -48,6 +50,7 @@ def softplus_attention(z: Tensor, edge_index: Tensor, att: Tensor) -> Tensor:
     """
     check_shape(z, "z", (None, None, None))
     check_shape(att, "att", tuple(z.shape[1:]))
+    _check_values("z", z, edge_index, att=att)
     check_edge_index(edge_index, num_src=z.size(0), num_dst=z.size(0))
     return reference.softplus_attention(z, edge_index, att)
 
@@ -91,8 +94,10 @@ def aero_propagate(
         Shape ``[N, H, C]``.
 
     Raises:
-        TypeError: If ``edge_index`` does not hold integers.
-        ValueError: If a shape does not fit or, on the CPU, an index is out of range.
+        TypeError: If ``edge_index`` does not hold integers, or another input no real numbers in
+            floating point.
+        ValueError: If a shape does not fit, inputs are on several devices or, on the CPU, an index
+            is out of range.
 
     Example:
         >>> x, none = torch.ones(3, 1, 4), torch.zeros(0, 1, 4)
@@ -108,9 +113,11 @@ def aero_propagate(
     check_shape(hop_att_0, "hop_att_0", (heads, channels))
     check_shape(hop_att, "hop_att", (steps, heads, 2 * channels))
     check_shape(hop_bias, "hop_bias", (steps + 1, heads))
+    weights = {"att": att, "hop_att_0": hop_att_0, "hop_att": hop_att, "hop_bias": hop_bias}
+    _check_values("x", x, edge_index, **weights)
     check_edge_index(edge_index, num_src=x.size(0), num_dst=x.size(0))
     dtype = torch.promote_types(x.dtype, torch.float32)
-    fast = choose("aero_propagate", x.device.type).implementation == "cpu"
+    fast = x.numel() > 0 and choose("aero_propagate", x.device.type).implementation == "cpu"
     propagate = cpu.aero_propagate if fast else reference.aero_propagate
     z = propagate(
         x.to(dtype),
@@ -122,3 +129,12 @@ def aero_propagate(
         decay,
     )
     return z.to(x.dtype)
+
+
+def _check_values(name: str, x: Tensor, edge_index: Tensor, **weights: Tensor) -> None:
+    """Check that all values are floating point, and on one device together with the edges."""
+    for key, tensor in {name: x, "edge_index": edge_index, **weights}.items():
+        if tensor is not edge_index and not tensor.is_floating_point():
+            raise TypeError(f"'{key}' must be floating point, got {tensor.dtype}")
+        if tensor.device != x.device:
+            raise ValueError(f"'{key}' must be on {x.device} as '{name}', got {tensor.device}")

@@ -156,10 +156,11 @@ def _backward(
     step = _Steps(x, edge_index, backward=True)
     grad_att, grad_hop = torch.empty_like(att), torch.empty_like(hop_att)
     grad_bias = att.new_empty(steps, heads)
+    room = x.new_empty(every - 1, *x.shape)
     for first in reversed(range(0, steps, every)):
         before = [sums[first // every - 1] if first > 0 else z]
-        for k in range(first, min(first + every, steps) - 1):
-            before.append(torch.addcmul(before[-1], gamma[k].unsqueeze(-1), states[k]))
+        for k, place in zip(range(first, steps - 1), room, strict=False):
+            before.append(torch.addcmul(before[-1], gamma[k].unsqueeze(-1), states[k], out=place))
         for k in reversed(range(first, first + len(before))):
             step(
                 decay[k],
