@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
+import torch
 from torch.nn import Module
 from torch_geometric import seed_everything
 from torch_geometric.data import Data
@@ -23,6 +26,8 @@ from graphattn.recipes.experiment import DataConfig, Experiment
 from graphattn.train import Report, RunFolder, fit
 
 __all__ = ["Run", "build_model", "load_data", "open_run", "resume", "run", "take_split"]
+
+_EDGES_FOR_THREADS = 100_000
 
 
 class Run(NamedTuple):
@@ -180,14 +185,27 @@ def _fit(
     progress: bool,
 ) -> Report:
     data, index = take_split(data, seed)
-    return fit(
-        build_model(experiment, data, seed),
-        data,
-        experiment.train,
-        seed=seed,
-        run=folder,
-        resume=resume,
-        progress=progress,
-        name=experiment.name,
-        split=f"{experiment.data.split or 'default'}{index}",
-    )
+    with _threads_for(data):
+        return fit(
+            build_model(experiment, data, seed),
+            data,
+            experiment.train,
+            seed=seed,
+            run=folder,
+            resume=resume,
+            progress=progress,
+            name=experiment.name,
+            split=f"{experiment.data.split or 'default'}{index}",
+        )
+
+
+@contextmanager
+def _threads_for(data: Data) -> Iterator[None]:
+    """Train on one CPU thread where the graph is small: waiting for others costs more than it."""
+    before = torch.get_num_threads()
+    if data.num_edges < _EDGES_FOR_THREADS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

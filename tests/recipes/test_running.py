@@ -45,6 +45,23 @@ def test_a_folder_is_enough_to_go_on(experiment: Experiment, tmp_path: Path) -> 
     assert resume(folder, progress=False).numbers() == report.numbers()
 
 
+def test_small_graphs_train_on_one_thread(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(running, "fit", lambda *_, **__: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(experiment, 0, runs=None)
+        monkeypatch.setattr(running, "_EDGES_FOR_THREADS", 10)
+        run(experiment, 0, runs=None)
+        assert seen == [1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_what_fails_before_it_begins_leaves_nothing(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
