@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch_geometric.data import Data
 from graphattn.bench.case import Lineup, Settings
 from graphattn.bench.measuring import Contender
 from graphattn.models import GATConfig
+from graphattn.ops import use_implementation
 from graphattn.recipes import load_data, recipe
 
 __all__ = ["lineup"]
@@ -53,14 +55,20 @@ def lineup(settings: Settings) -> Lineup:
     theirs = _PyGNetwork(dense.num_node_features, dense.num_classes, model.dropout)
     exact = _output(copy.deepcopy(theirs).double(), dense.x.double(), dense.edge_index)
     contenders = [_contender("PyG GATConv", "pyg", theirs, dense, lr)]
-    for kind, features, data in (("ours", "sparse", sparse), ("ours dense", "dense", dense)):
+    for kind, name, data, plain in (
+        ("ours", "sparse features", sparse, False),
+        ("ours plain", "sparse features, attention in plain torch", sparse, True),
+        ("ours dense", "dense features", dense, False),
+    ):
         ours = model.build(data.num_node_features, data.num_classes)
         ours.load_state_dict(theirs.state_dict())
-        contenders.append(_contender(f"graphattn, {features} features", kind, ours, data, lr))
+        contenders.append(_contender(f"graphattn, {name}", kind, ours, data, lr, plain=plain))
     return Lineup(contenders, (), exact)
 
 
-def _contender(name: str, kind: str, model: nn.Module, data: Data, lr: float) -> Contender:
+def _contender(
+    name: str, kind: str, model: nn.Module, data: Data, lr: float, *, plain: bool = False
+) -> Contender:
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=5e-4)
     x, edge_index, y, mask = data.x, data.edge_index, data.y, data.train_mask
     untrained = copy.deepcopy(model)
@@ -68,7 +76,8 @@ def _contender(name: str, kind: str, model: nn.Module, data: Data, lr: float) ->
     def forward() -> Tensor:
         model.train()
         optimizer.zero_grad()
-        return cross_entropy(model(x, edge_index)[mask], y[mask])
+        with use_implementation("reference", "gat_attend") if plain else nullcontext():
+            return cross_entropy(model(x, edge_index)[mask], y[mask])
 
     def backward(loss: Tensor) -> None:
         torch.autograd.backward(loss)

@@ -15,18 +15,21 @@ _SAID = {
     "compiled": "compiled PyG",
     "dgl": "DGL",
     "plain": "plain torch",
+    "ours plain": "without kernels",
 }
 
 
-def faster_than(kind: str, must: float, aim: float | None) -> Goal:
+def faster_than(kind: str, must: float, aim: float | None, *, ours: str = "ours") -> Goal:
     """How many times longer the step of a peer takes than ours.
 
     Args:
         kind: The peer's kind.
         must: What has to be reached.
         aim: What should be reached.
+        ours: Our kind.
     """
-    return Goal(f"times faster than {_SAID[kind]}", must, aim, _ratio(kind, lambda row: row.ms))
+    name = f"times faster than {_SAID[kind]}" + (f", {_SAID[ours]}" if ours in _SAID else "")
+    return Goal(name, must, aim, _ratio(kind, lambda row: row.ms, ours))
 
 
 def less_memory_than(
@@ -89,11 +92,13 @@ def _floor_over(
     return over
 
 
-def _ratio(kind: str, of: Callable[[Row], float | None]) -> Callable[[Kinds], float | None]:
+def _ratio(
+    kind: str, of: Callable[[Row], float | None], ours: str = "ours"
+) -> Callable[[Kinds], float | None]:
     def ratio(rows: Kinds) -> float | None:
-        if kind not in rows:
+        if kind not in rows or ours not in rows:
             return None
-        theirs, ours = of(rows[kind]), of(rows["ours"])
-        return None if theirs is None or not ours or ours <= 0 else theirs / ours
+        theirs, own = of(rows[kind]), of(rows[ours])
+        return None if theirs is None or not own or own <= 0 else theirs / own
 
     return ratio

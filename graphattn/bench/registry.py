@@ -151,7 +151,7 @@ GROUPS: Mapping[str, tuple[Case, ...]] = MappingProxyType(
                 "cora-step",
                 "GAT of the recipe on Cora: forward, backward, Adam",
                 cora_step.lineup,
-                (faster_than("pyg", 6, 8),),
+                (faster_than("pyg", 6, 8), faster_than("pyg", 4, None, ours="ours plain")),
                 repeats=30,
                 threads="both",
             ),

@@ -39,7 +39,9 @@ FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """Every op, with the implementations it has besides its reference."""
 
-_wish: ContextVar[str | None] = ContextVar("graphattn_implementation", default=None)
+_wishes: ContextVar[Mapping[str, str]] = ContextVar(
+    "graphattn_implementation", default=MappingProxyType({})
+)
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,32 @@ class Choice:
 
 
 @contextmanager
-def use_implementation(name: str) -> Iterator[None]:
+def use_implementation(name: str, *ops: str) -> Iterator[None]:
     """Ask for one implementation of every op that has it; the others use their reference.
 
     Code under ``torch.compile`` keeps what was asked for when it was compiled.
 
     Args:
         name: ``"reference"``, ``"cpu"`` or ``"gpu"``.
+        *ops: Names of the ops that are meant; all of them if none is given.
 
     Raises:
-        ValueError: If there is no implementation of that name.
+        ValueError: If there is no implementation or no op of that name.
 
     Example:
         >>> with use_implementation("reference"):
         ...     choose("build_csr", "cpu").implementation
         'reference'
     """
-    token = _wish.set(_checked(name))
+    for op in ops:
+        if op not in FAST_PATHS:
+            raise unknown_name("op", op, FAST_PATHS)
+    wishes = dict.fromkeys(ops or FAST_PATHS, _checked(name))
+    token = _wishes.set({**_wishes.get(), **wishes})
     try:
         yield
     finally:
-        _wish.reset(token)
+        _wishes.reset(token)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -92,7 +99,7 @@ def choose(op: str, device: str) -> Choice:
         ValueError: If ``GRAPHATTN_IMPLEMENTATION`` names no implementation.
         RuntimeError: If the native library is asked for and missing.
     """
-    wish = _wish.get() or os.environ.get(ENVIRONMENT_SWITCH)
+    wish = _wishes.get().get(op) or os.environ.get(ENVIRONMENT_SWITCH)
     fast = _OF_DEVICE.get(device)
     if wish is not None and _checked(wish) != fast:
         return Choice(op, device, "reference", f"{wish!r} was asked for")

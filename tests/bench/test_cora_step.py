@@ -9,7 +9,8 @@ from graphattn.bench.measuring import errors_of
 
 def test_contenders_are_the_same_network(data_root: Path) -> None:
     cora = lineup(Settings(root=data_root))
-    assert [contender.kind for contender in cora.contenders] == ["pyg", "ours", "ours dense"]
+    kinds = [contender.kind for contender in cora.contenders]
+    assert kinds == ["pyg", "ours", "ours plain", "ours dense"]
     for contender in cora.contenders:
         assert contender.results is not None
         assert contender.backward is not None

@@ -30,12 +30,17 @@ def test_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose("build_csr", "cpu").implementation == "reference"
     with use_implementation("cpu"):
         assert choose("build_csr", "cpu").implementation == "cpu"
+        with use_implementation("reference", "gat_attend"):
+            assert choose("gat_attend", "cpu").implementation == "reference"
+            assert choose("build_csr", "cpu").implementation == "cpu"
     assert choose("build_csr", "cpu").reason == "'reference' was asked for"
 
 
 def test_an_unknown_wish_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="unknown implementation 'gpus'; did you mean 'gpu'"):
         use_implementation("gpus").__enter__()
+    with pytest.raises(ValueError, match="unknown op 'gat'; did you mean 'gat_attend'"):
+        use_implementation("cpu", "gat").__enter__()
     monkeypatch.setenv(_dispatch.ENVIRONMENT_SWITCH, "triton")
     with pytest.raises(ValueError, match="unknown implementation 'triton'"):
         choose("build_csr", "cpu")

@@ -23,13 +23,8 @@ def gat_attention(
     negative_slope: float,
 ) -> Tensor:
     """See :func:`graphattn.ops.gat_attention`."""
-    (src, dst), counted = append_self_loops(edge_index, num_self_loops)
-    score = score_src.index_select(0, src) + score_dst.index_select(0, dst)
-    if edge_score is not None:
-        score = score + edge_score
-    score = leaky_relu(score.to(torch.promote_types(score.dtype, torch.float32)), negative_slope)
-    score = score.masked_fill(~counted.unsqueeze(1), -torch.inf)
-    return edge_softmax(score, dst, score_dst.size(0))
+    appended, counted = append_self_loops(edge_index, num_self_loops)
+    return _coefficients(score_src, score_dst, appended, counted, edge_score, negative_slope)
 
 
 def gat_attend(
@@ -44,10 +39,25 @@ def gat_attend(
     seed: Tensor | None,
 ) -> Tensor:
     """See :func:`graphattn.ops.gat_attend`."""
-    alpha = gat_attention(
-        score_src, score_dst, edge_index, edge_score, num_self_loops, negative_slope
-    )
     appended, counted = append_self_loops(edge_index, num_self_loops)
+    alpha = _coefficients(score_src, score_dst, appended, counted, edge_score, negative_slope)
     if seed is not None:
         alpha = edge_dropout(alpha, appended[1], counted, seed, dropout)
     return spmm(x, alpha, appended, score_dst.size(0))
+
+
+def _coefficients(
+    score_src: Tensor,
+    score_dst: Tensor,
+    edge_index: Tensor,
+    counted: Tensor,
+    edge_score: Tensor | None,
+    negative_slope: float,
+) -> Tensor:
+    src, dst = edge_index
+    score = score_src.index_select(0, src) + score_dst.index_select(0, dst)
+    if edge_score is not None:
+        score = score + edge_score
+    score = leaky_relu(score.to(torch.promote_types(score.dtype, torch.float32)), negative_slope)
+    score = score.masked_fill(~counted.unsqueeze(1), -torch.inf)
+    return edge_softmax(score, dst, score_dst.size(0))

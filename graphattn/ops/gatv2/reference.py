@@ -24,14 +24,8 @@ def gatv2_attention(
     negative_slope: float,
 ) -> Tensor:
     """See :func:`graphattn.ops.gatv2_attention`."""
-    (src, dst), counted = append_self_loops(edge_index, num_self_loops)
-    pair = x_src.index_select(0, src) + x_dst.index_select(0, dst)
-    if edge_x is not None:
-        pair = pair + edge_x
-    pair = leaky_relu(pair.to(torch.promote_types(pair.dtype, torch.float32)), negative_slope)
-    score = (pair * att).sum(dim=-1)
-    score = score.masked_fill(~counted.unsqueeze(1), -torch.inf)
-    return edge_softmax(score, dst, x_dst.size(0))
+    appended, counted = append_self_loops(edge_index, num_self_loops)
+    return _coefficients(x_src, x_dst, att, appended, counted, edge_x, negative_slope)
 
 
 def gatv2_attend(
@@ -46,8 +40,27 @@ def gatv2_attend(
     seed: Tensor | None,
 ) -> Tensor:
     """See :func:`graphattn.ops.gatv2_attend`."""
-    alpha = gatv2_attention(x_src, x_dst, att, edge_index, edge_x, num_self_loops, negative_slope)
     appended, counted = append_self_loops(edge_index, num_self_loops)
+    alpha = _coefficients(x_src, x_dst, att, appended, counted, edge_x, negative_slope)
     if seed is not None:
         alpha = edge_dropout(alpha, appended[1], counted, seed, dropout)
     return spmm(x_src, alpha, appended, x_dst.size(0))
+
+
+def _coefficients(
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    edge_index: Tensor,
+    counted: Tensor,
+    edge_x: Tensor | None,
+    negative_slope: float,
+) -> Tensor:
+    src, dst = edge_index
+    pair = x_src.index_select(0, src) + x_dst.index_select(0, dst)
+    if edge_x is not None:
+        pair = pair + edge_x
+    pair = leaky_relu(pair.to(torch.promote_types(pair.dtype, torch.float32)), negative_slope)
+    score = (pair * att).sum(dim=-1)
+    score = score.masked_fill(~counted.unsqueeze(1), -torch.inf)
+    return edge_softmax(score, dst, x_dst.size(0))
