@@ -39,8 +39,8 @@ def test_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_wish_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="unknown implementation 'gpus'; did you mean 'gpu'"):
         use_implementation("gpus").__enter__()
-    with pytest.raises(ValueError, match="unknown op 'gat'; did you mean 'gat_attend'"):
-        use_implementation("cpu", "gat").__enter__()
+    with pytest.raises(ValueError, match="unknown op 'gat_atend'; did you mean 'gat_attend'"):
+        use_implementation("cpu", "gat_atend").__enter__()
     monkeypatch.setenv(_dispatch.ENVIRONMENT_SWITCH, "triton")
     with pytest.raises(ValueError, match="unknown implementation 'triton'"):
         choose("build_csr", "cpu")
