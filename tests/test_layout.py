@@ -23,13 +23,16 @@ MODULES = sorted(
 # Ops are packages of one function: their test stands beside those of the other ops.
 OPS = tuple(name for name in MODULES if f"{name}.reference" in MODULES)
 
+# What several ops share is tested as one, too.
+SHARED = ("graphattn.ops._attend", "graphattn.ops._native")
+
 
 def place_of(name: str) -> Path | None:
     """Where the tests of a module stand; `None` for packages and for what an op's test covers."""
     *folders, last = name.split(".")[1:]
-    if name in OPS or name == "graphattn.ops._native":
+    if name in OPS or name in SHARED:
         return TESTS.joinpath(*folders, f"test_{last.strip('_')}.py")
-    if name.startswith(OPS) or hasattr(import_module(name), "__path__"):
+    if name.startswith((*OPS, *SHARED)) or hasattr(import_module(name), "__path__"):
         return None
     return TESTS.joinpath(*(folder.strip("_") for folder in folders), f"test_{last.strip('_')}.py")
 

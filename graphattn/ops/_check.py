@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["check_draw", "check_edge_index", "check_range", "check_self_loops", "check_shape"]
+__all__ = [
+    "check_draw",
+    "check_edge_index",
+    "check_range",
+    "check_self_loops",
+    "check_shape",
+    "check_values",
+]
 
 _INDEX_DTYPES = (torch.int32, torch.int64)
 
@@ -82,3 +89,29 @@ def check_shape(tensor: Tensor, name: str, shape: tuple[int | None, ...]) -> Non
     if not fits:
         words = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"'{name}' must have shape [{words}], got {list(tensor.shape)}")
+
+
+def check_values(edge_index: Tensor, **values: Tensor | None) -> None:
+    """Check that all values are floating point, and on one device together with the edges.
+
+    Args:
+        edge_index: The edges.
+        **values: Values by name; the first is there.
+
+    Raises:
+        TypeError: If one holds no floating point numbers.
+        ValueError: If one is on another device.
+    """
+    first = next(iter(values))
+    device = edge_index.device
+    for name, tensor in values.items():
+        if tensor is None:
+            continue
+        if not tensor.is_floating_point():
+            raise TypeError(f"'{name}' must be floating point, got {tensor.dtype}")
+        if name == first:
+            device = tensor.device
+        elif tensor.device != device:
+            raise ValueError(f"'{name}' must be on {device} as '{first}', got {tensor.device}")
+    if edge_index.device != device:
+        raise ValueError(f"'edge_index' must be on {device} as '{first}', got {edge_index.device}")

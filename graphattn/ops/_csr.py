@@ -75,7 +75,8 @@ def cached_csr(edge_index: Tensor, num_self_loops: int, *, num_src: int, num_dst
     which have no version, are sorted anew in every call.
 
     Args:
-        edge_index: Shape ``[2, E]``.
+        edge_index: Shape ``[2, E]``; or only the destinations, shape ``[E]``, where sources are of
+            no interest.
         num_self_loops: Nodes with a loop, as in :func:`graphattn.ops.append_self_loops`; edges that
             do not count there are left out here, and ``edge`` numbers the loops behind the edges.
         num_src: Number of source nodes.
@@ -102,6 +103,8 @@ _CACHE: dict[tuple[int, int, int, int], tuple[tuple[int, ...], CSR]] = {}
 
 
 def _csr_with_loops(edge_index: Tensor, num_self_loops: int, num_src: int, num_dst: int) -> CSR:
+    if edge_index.dim() == 1:
+        edge_index = edge_index.expand(2, -1)
     edges, counted = append_self_loops(edge_index, num_self_loops)
     kept = counted.nonzero().squeeze(1)
     edges = edges[:, kept]

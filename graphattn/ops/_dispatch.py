@@ -29,12 +29,14 @@ FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "aero_propagate": frozenset({"cpu"}),
         "build_csr": frozenset({"cpu"}),
-        "edge_softmax": frozenset(),
+        "dot_attend": frozenset({"cpu"}),
+        "edge_softmax": frozenset({"cpu"}),
         "gat_attend": frozenset({"cpu"}),
         "gatv2_attend": frozenset({"cpu"}),
         "sample_neighbors": frozenset({"cpu"}),
+        "score_attend": frozenset({"cpu"}),
         "sparse_linear": frozenset({"cpu"}),
-        "spmm": frozenset(),
+        "spmm": frozenset({"cpu"}),
     }
 )
 """Every op, with the implementations it has besides its reference."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["draw_seed", "dropout_factor", "edge_dropout"]
+from graphattn.ops._check import check_draw
+
+__all__ = ["draw_seed", "dropout_factor", "edge_dropout", "seed_of"]
 
 _LOW = 0xFFFFFFFF
 
@@ -13,6 +15,24 @@ _LOW = 0xFFFFFFFF
 def draw_seed(device: torch.device) -> Tensor:
     """A seed from torch's global generator of the device. Shape ``[1]``, ``int64``."""
     return torch.randint(2**63 - 1, (1,), device=device)
+
+
+def seed_of(dropout: float, seed: Tensor | None, device: torch.device) -> Tensor | None:
+    """The seed of an op with dropout, drawn if none is given; ``None`` where nothing is dropped.
+
+    Args:
+        dropout: Probability, in ``[0, 1]``.
+        seed: The user's. Shape ``[1]``, ``int64``.
+        device: Device of the op.
+
+    Raises:
+        TypeError: If the seed is no tensor of ``int64``.
+        ValueError: If the probability is outside of ``[0, 1]``, or the seed not of shape ``[1]``.
+    """
+    check_draw(dropout, seed)
+    if dropout == 0.0:
+        return None
+    return draw_seed(device) if seed is None else seed
 
 
 def dropout_factor(counter: Tensor, seed: Tensor, p: float) -> Tensor:

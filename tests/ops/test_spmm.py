@@ -9,6 +9,8 @@ from torch.autograd import gradcheck
 
 from graphattn.ops import spmm
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 TOLERANCE = {torch.float64: 1e-14, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Graph",
     "arguments",
     "call",
+    "empty",
     "graph",
     "instruction_set",
     "kernel",
@@ -29,6 +30,7 @@ __all__ = [
     "pad_channels",
     "pointers",
     "rows",
+    "wants_padding",
     "why_missing",
 ]
 
@@ -44,6 +46,9 @@ UNKNOWN_TYPE, OUT_OF_MEMORY = 1, 2
 LANES = 8
 BLOCK = 64
 """Rows of a graph whose contributions to a parameter are summed first; `kBlock` of common.hpp."""
+
+HUGE = 1 << 22
+"""Bytes from which on results are put on huge pages."""
 
 _FOLDER = Path(__file__).parent
 _NAMES = ("libgraphattn_native.so", "libgraphattn_native.dylib", "graphattn_native.dll")
@@ -142,14 +147,32 @@ def call(
 
 
 def arguments(struct: type[ctypes.Structure], **values: Any) -> ctypes.Structure:
-    """Fill the arguments of a kernel: addresses of tensors, numbers, ``None`` for null.
+    """Fill the arguments of a kernel: addresses of tensors or lists of them, numbers, ``None``.
 
     The caller keeps the tensors alive and has checked their types and shapes.
     """
     filled = struct()
     for name, value in values.items():
+        if isinstance(value, list):
+            value = type(getattr(filled, name))(*(tensor.data_ptr() for tensor in value))
         setattr(filled, name, value.data_ptr() if isinstance(value, Tensor) else value)
     return filled
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype, *, zero: bool = False) -> Tensor:
+    """Fresh memory for results, on huge pages where it is large and the system has them.
+
+    Args:
+        shape: Sizes.
+        dtype: Type of the entries.
+        zero: Fill it with zeros.
+    """
+    out = torch.empty(shape, dtype=dtype)
+    if out.nbytes >= HUGE:
+        library().graphattn_use_huge_pages(
+            ctypes.c_void_p(out.data_ptr()), ctypes.c_int64(out.nbytes)
+        )
+    return out.zero_() if zero else out
 
 
 def rows(x: Tensor) -> Tensor:
@@ -157,13 +180,17 @@ def rows(x: Tensor) -> Tensor:
     return x if x.numel() == 0 or x[0].is_contiguous() else x.contiguous()
 
 
-def pad_channels(x: Tensor) -> Tensor:
-    """Fill the last dimension up to a multiple of 8 with zeros, where that makes kernels faster.
+def wants_padding(channels: int) -> bool:
+    """Whether kernels are faster on rows of a width that is filled up to a multiple of 8.
 
     Rows of a width such as 7 can't be worked on in vectors, and edges outnumber nodes.
     """
-    missing = -x.size(-1) % LANES
-    return pad(x, (0, missing)) if 0 < missing <= LANES // 2 else x
+    return 0 < -channels % LANES <= LANES // 2
+
+
+def pad_channels(x: Tensor) -> Tensor:
+    """Fill the last dimension up to a multiple of 8 with zeros."""
+    return pad(x, (0, -x.size(-1) % LANES))
 
 
 def pointers(tensors: Sequence[Tensor]) -> list[ctypes.c_void_p]:

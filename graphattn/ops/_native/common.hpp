@@ -71,6 +71,15 @@ inline float load(Half v) { return static_cast<float>(v); }
 inline void store(float v, Half* out) { *out = static_cast<Half>(v); }
 #endif
 
+// Bytes of a vector register.
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
 // W accumulators side by side. `Loose` may stand at any address.
 template <class A, int W>
 struct Vec {
@@ -187,11 +196,6 @@ struct Graph {
         trow(static_cast<const I*>(g.trow)),
         position(static_cast<const I*>(g.position)) {}
 
-  int64_t largest_row() const {
-    int64_t most = 0;
-    for (int64_t i = 0; i < num_dst; ++i) most = std::max<int64_t>(most, rowptr[i + 1] - rowptr[i]);
-    return most;
-  }
 };
 
 inline int thread_number() {
@@ -205,14 +209,21 @@ inline int thread_number() {
 // Rows that one thread takes at a time, and whose contributions to a parameter are summed first.
 constexpr int64_t kBlock = 64;
 
-// Calls body(i, scratch) for every row. A block of rows is the work of one thread, in order, so that
-// results do not depend on the number of threads; `scratch` has `size` entries of the thread's own.
+// Calls body(i, scratch) for i < count, `block` of them in order on one thread; `scratch` has `size`
+// entries of the thread's own.
 template <class A, class Body>
-void for_rows(int64_t rows, int64_t threads, int64_t size, const Body& body) {
+void for_each(int64_t count, int64_t threads, int64_t size, int64_t block, const Body& body) {
   const int64_t padded = (size + 31) / 16 * 16;
   std::vector<A> scratch(static_cast<size_t>(padded * std::max<int64_t>(threads, 1)));
-#pragma omp parallel for num_threads(static_cast<int>(threads)) schedule(dynamic, kBlock) if (threads > 1)
-  for (int64_t i = 0; i < rows; ++i) body(i, scratch.data() + padded * thread_number());
+#pragma omp parallel for num_threads(static_cast<int>(threads)) schedule(dynamic, block) if (threads > 1)
+  for (int64_t i = 0; i < count; ++i) body(i, scratch.data() + padded * thread_number());
+}
+
+// The same for rows. A block of them is the work of one thread, so that sums over a block do not
+// depend on the number of threads.
+template <class A, class Body>
+void for_rows(int64_t rows, int64_t threads, int64_t size, const Body& body) {
+  for_each<A>(rows, threads, size, kBlock, body);
 }
 
 // Rows that are gathered from memory are asked for this many edges ahead.

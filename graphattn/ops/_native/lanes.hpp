@@ -14,14 +14,6 @@ void for_spans(int64_t rows, int64_t threads, const Body& body) {
   for (int64_t b = 0; b < spans; ++b) body(b, b * kBlock, std::min(rows, (b + 1) * kBlock));
 }
 
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
 // Calls body(lanes, vectors, first channel, head) for blocks of channels that fit into registers.
 template <class A, class Body>
 void for_channels(const Layout& size, const Body& body) {

@@ -16,24 +16,29 @@ struct Layout {
   int64_t width() const { return heads * channels; }
 };
 
-// Calls body with the widest number of lanes that divides the channels of a head.
-template <class Body>
-auto with_lanes(const Layout& size, const Body& body) {
-  if (size.channels % 16 == 0) return body(std::integral_constant<int, 16>{});
-  if (size.channels % 8 == 0) return body(std::integral_constant<int, 8>{});
-  return body(std::integral_constant<int, 1>{});
+// Calls body with the widest number of lanes that the machine has and that divides the channels of a
+// head.
+template <class A, class Body>
+void with_lanes(const Layout& size, const Body& body) {
+  constexpr int most = kVectorBytes / sizeof(A);
+  if (size.channels % most == 0) return body(std::integral_constant<int, most>{});
+  if constexpr (most > 8)
+    if (size.channels % 8 == 0) return body(std::integral_constant<int, 8>{});
+  if constexpr (most > 4)
+    if (size.channels % 4 == 0) return body(std::integral_constant<int, 4>{});
+  body(std::integral_constant<int, 1>{});
 }
 
 // sum_e weight[e, h] * row(e)[h, :] for channels [first, first + NV * W), kept in registers.
 template <int W, int NV, class T, class I>
-void weighted_sum_block(const Layout& size, int64_t first, int64_t degree, const I* col,
-                        const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
+void weighted_sum_block(const Layout& size, int64_t first, int64_t degree, int64_t known,
+                        const I* col, const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
   using V = typename Vec<Acc<T>, W>::Type;
   V acc[NV] = {};
   int64_t head[NV];
   for (int v = 0; v < NV; ++v) head[v] = (first + v * W) / size.channels;
   for (int64_t e = 0; e < degree; ++e) {
-    if (e + kAhead < degree) prefetch(x + col[e + kAhead] * stride + first, NV * W * sizeof(T));
+    if (e + kAhead < known) prefetch(x + col[e + kAhead] * stride + first, NV * W * sizeof(T));
     const T* row = x + col[e] * stride + first;
     const Acc<T>* w = weight + e * size.heads;
 #pragma GCC unroll 16
@@ -42,27 +47,28 @@ void weighted_sum_block(const Layout& size, int64_t first, int64_t degree, const
   for (int v = 0; v < NV; ++v) store_vec<W>(acc[v], out + first + v * W);
 }
 
-// out[h, :] = sum_e weight[e, h] * x[col[e], h, :]
+// out[h, :] = sum_e weight[e, h] * x[col[e], h, :]. Rows behind the first `degree`, of which `known`
+// are there, are fetched for whoever comes next.
 template <class T, class I>
-void weighted_sum(const Layout& size, int64_t degree, const I* col, const Acc<T>* weight,
-                  const T* x, int64_t stride, Acc<T>* out) {
-  with_lanes(size, [&](auto lanes) {
+void weighted_sum(const Layout& size, int64_t degree, int64_t known, const I* col,
+                  const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
+  with_lanes<Acc<T>>(size, [&](auto lanes) {
     constexpr int W = lanes;
     int64_t first = 0;
     const int64_t width = size.width();
     for (; first + 8 * W <= width; first += 8 * W)
-      weighted_sum_block<W, 8>(size, first, degree, col, weight, x, stride, out);
+      weighted_sum_block<W, 8>(size, first, degree, known, col, weight, x, stride, out);
     for (; first + 4 * W <= width; first += 4 * W)
-      weighted_sum_block<W, 4>(size, first, degree, col, weight, x, stride, out);
+      weighted_sum_block<W, 4>(size, first, degree, known, col, weight, x, stride, out);
     for (; first + W <= width; first += W)
-      weighted_sum_block<W, 1>(size, first, degree, col, weight, x, stride, out);
+      weighted_sum_block<W, 1>(size, first, degree, known, col, weight, x, stride, out);
   });
 }
 
 // out[h] = <left[h, :], right[h, :]>
-template <class T>
-void dots(const Layout& size, const T* left, const Acc<T>* right, Acc<T>* out) {
-  with_lanes(size, [&](auto lanes) {
+template <class T, class R>
+void dots(const Layout& size, const T* left, const R* right, Acc<T>* out) {
+  with_lanes<Acc<T>>(size, [&](auto lanes) {
     constexpr int W = lanes;
     for (int64_t h = 0; h < size.heads; ++h) {
       typename Vec<Acc<T>, W>::Type sum = {};
@@ -74,20 +80,20 @@ void dots(const Layout& size, const T* left, const Acc<T>* right, Acc<T>* out) {
 }
 
 // Replaces scores[e, h] by exp(score - shift), with the largest score of each head as its shift, and
-// returns 1 / sum in inverse. Backward needs both: one number, shift + log(sum), would lose the
-// digits of the sum where scores are large. Lanes of 16 run over (e, h) together; the order of the
+// returns their sum in total. Backward needs both: one number, shift + log(sum), would lose the
+// digits of the sum where scores are large. Where all scores are -inf, shift and sum are 0. Lanes of 16 run over (e, h) together; the order of the
 // sum is a function of the row.
 template <class A>
-void softmax_row(int64_t degree, int64_t heads, A* scores, A* shift, A* inverse) {
+void softmax_row(int64_t degree, int64_t heads, A* scores, A* shift, A* total) {
   constexpr A low = -std::numeric_limits<A>::infinity();
   const bool lanes = 16 % heads == 0;
   const int64_t step = lanes ? 16 : heads;
   const int64_t count = degree * heads;
   const int64_t padded = lanes ? (count + 15) / 16 * 16 : count;
-  A most[16], total[16];  // per lane, or unused
+  A most[16], sums[16];  // per lane, or unused
   if (lanes) {
     std::fill(scores + count, scores + padded, low);
-    for (int l = 0; l < 16; ++l) most[l] = low, total[l] = 0;
+    for (int l = 0; l < 16; ++l) most[l] = low, sums[l] = 0;
     for (int64_t b = 0; b < padded; b += 16)
       for (int l = 0; l < 16; ++l) most[l] = scores[b + l] > most[l] ? scores[b + l] : most[l];
   }
@@ -106,7 +112,7 @@ void softmax_row(int64_t degree, int64_t heads, A* scores, A* shift, A* inverse)
 #pragma omp simd
       for (int l = 0; l < 16; ++l) {
         scores[b + l] = fast_exp(scores[b + l] - most[l]);
-        total[l] += scores[b + l];
+        sums[l] += scores[b + l];
       }
   } else {
     for (int64_t e = 0; e < degree; ++e)
@@ -116,34 +122,21 @@ void softmax_row(int64_t degree, int64_t heads, A* scores, A* shift, A* inverse)
   for (int64_t h = 0; h < heads; ++h) {
     A sum = 0;
     if (lanes) {
-      for (int64_t l = h; l < 16; l += heads) sum += total[l];
+      for (int64_t l = h; l < 16; l += heads) sum += sums[l];
     } else {
       for (int64_t e = 0; e < degree; ++e) sum += scores[e * heads + h];
     }
-    // A row whose scores are all -inf is an empty row.
-    inverse[h] = sum == A(0) ? A(0) : A(1) / sum;
+    total[h] = sum;
   }
 }
 
-// out[h, :] = sums[h, :] * factor[h]
+// out[h, :] = sums[h, :] * factor[h] + bias[h, :], the last if there is one
 template <class T>
-void store_scaled(const Layout& size, const Acc<T>* sums, const Acc<T>* factor, T* out) {
+void store_scaled(const Layout& size, const Acc<T>* sums, const Acc<T>* factor, const Acc<T>* bias,
+                  T* out) {
   for (int64_t h = 0; h < size.heads; ++h)
     for (int64_t c = h * size.channels; c < (h + 1) * size.channels; ++c)
-      store(sums[c] * factor[h], out + c);
-}
-
-// mean[i, h] = <grad, out>[i, h], which equals sum_e alpha_e * dL/dalpha_e over the row.
-template <class T>
-void mean_gradients(const Layout& size, int64_t rows, int64_t threads, const void* grad,
-                    const void* out, void* mean) {
-  using A = Acc<T>;
-  const int64_t width = size.width();
-  for_rows<A>(rows, threads, width, [&](int64_t i, A* row) {
-    const T* sums = static_cast<const T*>(out) + i * width;
-    for (int64_t c = 0; c < width; ++c) row[c] = load(sums[c]);
-    dots(size, static_cast<const T*>(grad) + i * width, row, static_cast<A*>(mean) + i * size.heads);
-  });
+      store(bias == nullptr ? sums[c] * factor[h] : sums[c] * factor[h] + bias[c], out + c);
 }
 
 // p[k] *= factor of coefficient first + k, for k < count.
@@ -178,6 +171,52 @@ void drop_factors(const Dropout& dropout, const I* position, int64_t count, int6
   }
 #pragma omp simd
   for (int64_t k = 0; k < count * heads; ++k) factor[k] = dropout.factor(low[k], high[k]);
+}
+
+// Rows of more edges are worked on in pieces of this many, so that a hub occupies no single thread and
+// needs no more room than others.
+constexpr int64_t kPiece = 4096;
+
+// Calls part(i, begin, end, acc, buffer) for every row, or every piece of it, which fills the
+// accumulator; merge(acc, other) joins the pieces of a row in their order; done(i, acc) takes the
+// result. Which rows are cut depends on the graph alone, so results do not depend on `threads`.
+template <class A, class I, class Part, class Merge, class Done>
+void reduce_rows(const I* ptr, int64_t rows, int64_t threads, int64_t acc_size, int64_t buffer_size,
+                 const Part& part, const Merge& merge, const Done& done) {
+  struct Piece {
+    int64_t row, begin, end;
+  };
+  std::vector<Piece> pieces;
+  for (int64_t i = 0; i < rows; ++i)
+    if (ptr[i + 1] - ptr[i] > kPiece)
+      for (int64_t b = ptr[i]; b < ptr[i + 1]; b += kPiece)
+        pieces.push_back({i, b, std::min<int64_t>(b + kPiece, ptr[i + 1])});
+  for_rows<A>(rows, threads, acc_size + buffer_size, [&](int64_t i, A* acc) {
+    if (ptr[i + 1] - ptr[i] > kPiece) return;
+    part(i, ptr[i], ptr[i + 1], acc, acc + acc_size);
+    done(i, acc);
+  });
+  if (pieces.empty()) return;
+  const int64_t count = static_cast<int64_t>(pieces.size());
+  std::vector<A> all(static_cast<size_t>(count * acc_size));
+  for_each<A>(count, threads, buffer_size, 1, [&](int64_t k, A* buffer) {
+    const Piece& piece = pieces[k];
+    part(piece.row, piece.begin, piece.end, all.data() + k * acc_size, buffer);
+  });
+  for (int64_t k = 0, first = 0; k < count; ++k) {
+    if (pieces[k].row != pieces[first].row) first = k;
+    A* acc = all.data() + first * acc_size;
+    if (k > first) merge(acc, all.data() + k * acc_size);
+    if (k + 1 == count || pieces[k + 1].row != pieces[k].row) done(pieces[k].row, acc);
+  }
+}
+
+// Joins accumulators that are plain sums.
+template <class A>
+auto adder(int64_t size) {
+  return [size](A* one, const A* two) {
+    for (int64_t c = 0; c < size; ++c) one[c] += two[c];
+  };
 }
 
 #ifdef __AVX2__

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_range, check_shape
-from graphattn.ops.edge_softmax import reference
+from graphattn.ops._check import check_range, check_shape, check_values
+from graphattn.ops._dispatch import choose
+from graphattn.ops.edge_softmax import cpu, reference
 
 __all__ = ["edge_softmax"]
 
@@ -21,6 +23,9 @@ def edge_softmax(score: Tensor, index: Tensor, *, num_nodes: int) -> Tensor:
     when ``score`` is half precision. A score of :math:`-\infty` gives the weight 0, also where all
     scores of a node are :math:`-\infty`; a node without an edge owns no entry of the result.
 
+    The native form sorts the edges by destination, and keeps that for as long as ``index`` lives
+    unchanged; ``torch.compile`` compiles the plain-torch form.
+
     Args:
         score: Unnormalised scores, one row per edge. Shape ``[E, H]``.
         index: Destination of every edge. Shape ``[E]``, ``int32`` or ``int64``, any order.
@@ -32,8 +37,9 @@ def edge_softmax(score: Tensor, index: Tensor, *, num_nodes: int) -> Tensor:
         edges of each node that has any.
 
     Raises:
-        ValueError: If a shape does not fit or, on the CPU, an index lies outside of
-            ``[0, num_nodes)``.
+        TypeError: If ``index`` does not hold integers, or ``score`` no floating point numbers.
+        ValueError: If a shape does not fit, the inputs are on two devices or, on the CPU, an index
+            lies outside of ``[0, num_nodes)``.
 
     Example:
         >>> score = torch.tensor([[0.0], [0.0], [2.0]])
@@ -42,7 +48,11 @@ def edge_softmax(score: Tensor, index: Tensor, *, num_nodes: int) -> Tensor:
                 [0.5000],
                 [1.0000]])
     """
+    check_values(index, score=score)
     check_shape(score, "score", (None, None))
     check_shape(index, "index", (score.size(0),))
     check_range(index, "index", num_nodes)
+    fast = choose("edge_softmax", score.device.type).implementation == "cpu"
+    if fast and not torch.compiler.is_compiling():
+        return cpu.edge_softmax(score, index, num_nodes)
     return reference.edge_softmax(score, index, num_nodes)

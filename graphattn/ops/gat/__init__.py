@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_draw, check_edge_index, check_self_loops, check_shape
+from graphattn.ops._attend import Call, attend
+from graphattn.ops._check import (
+    check_edge_index,
+    check_self_loops,
+    check_shape,
+    check_values,
+)
 from graphattn.ops._dispatch import choose
-from graphattn.ops._dropout import draw_seed
-from graphattn.ops.gat import cpu, reference
+from graphattn.ops._dropout import seed_of
+from graphattn.ops.gat import reference
 
 __all__ = ["gat_attend", "gat_attention"]
 
@@ -43,8 +50,9 @@ def gat_attention(
         Shape ``[E + num_self_loops, H]``.
 
     Raises:
-        TypeError: If ``edge_index`` does not hold integers.
-        ValueError: If a shape does not fit or, on the CPU, an index is out of range.
+        TypeError: If ``edge_index`` does not hold integers, or another input no floating point.
+        ValueError: If a shape does not fit, inputs are on several devices or, on the CPU, an index
+            is out of range.
 
     Example:
         >>> u, w = torch.zeros(2, 1), torch.zeros(2, 1)
@@ -70,14 +78,15 @@ def gat_attend(
     negative_slope: float = 0.2,
     dropout: float = 0.0,
     seed: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     r"""Sum the sources' features with the weights of :func:`gat_attention`.
 
     .. math::
-        \mathbf{o}_i = \sum_{e = (j \to i)} k_e \alpha_e \, \mathbf{x}_j,
+        \mathbf{o}_i = \sum_{e = (j \to i)} k_e \alpha_e \, \mathbf{x}_j + \mathbf{b},
 
     where :math:`k_e` is 0 with probability ``dropout`` and :math:`1 / (1 - \mathrm{dropout})`
-    otherwise. A node without an edge gets zero.
+    otherwise. A node without an edge gets the bias alone.
 
     Args:
         x: Features of the source nodes. Shape ``[N_src, H, C]``.
@@ -90,33 +99,51 @@ def gat_attend(
         dropout: Probability of dropping a coefficient, in ``[0, 1]``; pass 0 in evaluation.
         seed: Decides which coefficients are dropped, the same in every implementation. Drawn from
             torch's generator if not given. Shape ``[1]``, ``int64``.
+        bias: Added to every sum before it is rounded. Shape ``[H, C]``.
 
     Returns:
         The sums, in the dtype of ``x``. Shape ``[N_dst, H, C]``.
 
     Raises:
-        TypeError: If ``edge_index`` does not hold integers.
-        ValueError: If a shape does not fit or, on the CPU, an index is out of range.
+        TypeError: If ``edge_index`` does not hold integers, or another input no floating point.
+        ValueError: If a shape does not fit, inputs are on several devices or, on the CPU, an index
+            is out of range.
     """
     check_shape(x, "x", (score_src.size(0), score_src.size(-1), None))
-    _check(score_src, score_dst, edge_index, edge_score, num_self_loops)
-    check_draw(dropout, seed)
-    if dropout == 0.0:
-        seed = None
-    elif seed is None:
-        seed = draw_seed(x.device)
-    fast = choose("gat_attend", x.device.type).implementation == "cpu"
-    attend = cpu.gat_attend if fast else reference.gat_attend
+    _check(score_src, score_dst, edge_index, edge_score, num_self_loops, x=x, bias=bias)
+    if bias is not None:
+        check_shape(bias, "bias", x.shape[1:])
+    seed = seed_of(dropout, seed, x.device)
+    implementation = choose("gat_attend", x.device.type).implementation
+    if implementation == "reference":
+        return reference.gat_attend(
+            x,
+            score_src,
+            score_dst,
+            edge_index,
+            edge_score,
+            num_self_loops,
+            negative_slope,
+            dropout,
+            seed,
+            bias,
+        )
+    dtype = torch.promote_types(x.dtype, torch.float32)
     return attend(
-        x,
-        score_src,
-        score_dst,
-        edge_index,
-        edge_score,
-        num_self_loops,
-        negative_slope,
-        dropout,
-        seed,
+        Call(
+            implementation,
+            "gat",
+            score_dst.size(0),
+            num_self_loops,
+            negative_slope,
+            dropout,
+            edge_index,
+            seed,
+            edge_x=None,
+            edge_score=None if edge_score is None else edge_score.to(dtype),
+            bias=None if bias is None else bias.to(dtype),
+            nodes=(x, score_src.to(dtype), score_dst.to(dtype)),
+        )
     )
 
 
@@ -126,7 +153,15 @@ def _check(
     edge_index: Tensor,
     edge_score: Tensor | None,
     num_self_loops: int,
+    **others: Tensor | None,
 ) -> None:
+    check_values(
+        edge_index,
+        score_src=score_src,
+        score_dst=score_dst,
+        edge_score=edge_score,
+        **others,
+    )
     check_shape(score_src, "score_src", (None, None))
     check_shape(score_dst, "score_dst", (None, score_src.size(1)))
     check_edge_index(edge_index, num_src=score_src.size(0), num_dst=score_dst.size(0))

@@ -37,13 +37,14 @@ def gat_attend(
     negative_slope: float,
     dropout: float,
     seed: Tensor | None,
+    bias: Tensor | None,
 ) -> Tensor:
     """See :func:`graphattn.ops.gat_attend`."""
     appended, counted = append_self_loops(edge_index, num_self_loops)
     alpha = _coefficients(score_src, score_dst, appended, counted, edge_score, negative_slope)
     if seed is not None:
         alpha = edge_dropout(alpha, appended[1], counted, seed, dropout)
-    return spmm(x, alpha, appended, score_dst.size(0))
+    return spmm(x, alpha, appended, score_dst.size(0), bias)
 
 
 def _coefficients(

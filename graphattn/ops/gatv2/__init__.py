@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_draw, check_edge_index, check_self_loops, check_shape
+from graphattn.ops._attend import Call, attend
+from graphattn.ops._check import (
+    check_edge_index,
+    check_self_loops,
+    check_shape,
+    check_values,
+)
 from graphattn.ops._dispatch import choose
-from graphattn.ops._dropout import draw_seed
-from graphattn.ops.gatv2 import cpu, reference
+from graphattn.ops._dropout import seed_of
+from graphattn.ops.gatv2 import reference
 
 __all__ = ["gatv2_attend", "gatv2_attention"]
 
@@ -46,8 +53,9 @@ def gatv2_attention(
         Shape ``[E + num_self_loops, H]``.
 
     Raises:
-        TypeError: If ``edge_index`` does not hold integers.
-        ValueError: If a shape does not fit or, on the CPU, an index is out of range.
+        TypeError: If ``edge_index`` does not hold integers, or another input no floating point.
+        ValueError: If a shape does not fit, inputs are on several devices or, on the CPU, an index
+            is out of range.
 
     Example:
         >>> left, right, att = torch.zeros(1, 1, 2), torch.zeros(2, 1, 2), torch.ones(1, 2)
@@ -72,14 +80,15 @@ def gatv2_attend(
     negative_slope: float = 0.2,
     dropout: float = 0.0,
     seed: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     r"""Sum the transformed sources with the weights of :func:`gatv2_attention`.
 
     .. math::
-        \mathbf{o}_i = \sum_{e = (j \to i)} k_e \alpha_e \, \mathbf{l}_j,
+        \mathbf{o}_i = \sum_{e = (j \to i)} k_e \alpha_e \, \mathbf{l}_j + \mathbf{b},
 
     where :math:`k_e` is 0 with probability ``dropout`` and :math:`1 / (1 - \mathrm{dropout})`
-    otherwise. A node without an edge gets zero.
+    otherwise. A node without an edge gets the bias alone.
 
     Args:
         x_src: See :func:`gatv2_attention`. Shape ``[N_src, H, C]``.
@@ -92,32 +101,50 @@ def gatv2_attend(
         dropout: Probability of dropping a coefficient, in ``[0, 1]``; pass 0 in evaluation.
         seed: Decides which coefficients are dropped, the same in every implementation. Drawn from
             torch's generator if not given. Shape ``[1]``, ``int64``.
+        bias: Added to every sum before it is rounded. Shape ``[H, C]``.
 
     Returns:
         The sums, in the dtype of ``x_src``. Shape ``[N_dst, H, C]``.
 
     Raises:
-        TypeError: If ``edge_index`` does not hold integers.
-        ValueError: If a shape does not fit or, on the CPU, an index is out of range.
+        TypeError: If ``edge_index`` does not hold integers, or another input no floating point.
+        ValueError: If a shape does not fit, inputs are on several devices or, on the CPU, an index
+            is out of range.
     """
-    _check(x_src, x_dst, att, edge_index, edge_x, num_self_loops)
-    check_draw(dropout, seed)
-    if dropout == 0.0:
-        seed = None
-    elif seed is None:
-        seed = draw_seed(x_src.device)
-    fast = choose("gatv2_attend", x_src.device.type).implementation == "cpu"
-    attend = cpu.gatv2_attend if fast else reference.gatv2_attend
+    _check(x_src, x_dst, att, edge_index, edge_x, num_self_loops, bias=bias)
+    if bias is not None:
+        check_shape(bias, "bias", x_src.shape[1:])
+    seed = seed_of(dropout, seed, x_src.device)
+    implementation = choose("gatv2_attend", x_src.device.type).implementation
+    if implementation == "reference":
+        return reference.gatv2_attend(
+            x_src,
+            x_dst,
+            att,
+            edge_index,
+            edge_x,
+            num_self_loops,
+            negative_slope,
+            dropout,
+            seed,
+            bias,
+        )
+    dtype = torch.promote_types(x_src.dtype, torch.float32)
     return attend(
-        x_src,
-        x_dst,
-        att,
-        edge_index,
-        edge_x,
-        num_self_loops,
-        negative_slope,
-        dropout,
-        seed,
+        Call(
+            implementation,
+            "gatv2",
+            x_dst.size(0),
+            num_self_loops,
+            negative_slope,
+            dropout,
+            edge_index,
+            seed,
+            edge_x=None if edge_x is None else edge_x.to(x_src.dtype),
+            edge_score=None,
+            bias=None if bias is None else bias.to(dtype),
+            nodes=(x_src, x_dst.to(x_src.dtype), att.to(dtype)),
+        )
     )
 
 
@@ -128,7 +155,9 @@ def _check(
     edge_index: Tensor,
     edge_x: Tensor | None,
     num_self_loops: int,
+    **others: Tensor | None,
 ) -> None:
+    check_values(edge_index, x_src=x_src, x_dst=x_dst, att=att, edge_x=edge_x, **others)
     check_shape(x_src, "x_src", (None, None, None))
     heads, channels = x_src.shape[1:]
     check_shape(x_dst, "x_dst", (None, heads, channels))

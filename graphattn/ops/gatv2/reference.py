@@ -38,13 +38,14 @@ def gatv2_attend(
     negative_slope: float,
     dropout: float,
     seed: Tensor | None,
+    bias: Tensor | None,
 ) -> Tensor:
     """See :func:`graphattn.ops.gatv2_attend`."""
     appended, counted = append_self_loops(edge_index, num_self_loops)
     alpha = _coefficients(x_src, x_dst, att, appended, counted, edge_x, negative_slope)
     if seed is not None:
         alpha = edge_dropout(alpha, appended[1], counted, seed, dropout)
-    return spmm(x_src, alpha, appended, x_dst.size(0))
+    return spmm(x_src, alpha, appended, x_dst.size(0), bias)
 
 
 def _coefficients(

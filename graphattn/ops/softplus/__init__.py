@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_edge_index, check_shape
+from graphattn.ops._check import check_edge_index, check_shape, check_values
 from graphattn.ops._dispatch import choose
 from graphattn.ops.softplus import cpu, reference
 
@@ -50,7 +50,7 @@ def softplus_attention(z: Tensor, edge_index: Tensor, att: Tensor) -> Tensor:
     """
     check_shape(z, "z", (None, None, None))
     check_shape(att, "att", tuple(z.shape[1:]))
-    _check_values("z", z, edge_index, att=att)
+    check_values(edge_index, z=z, att=att)
     check_edge_index(edge_index, num_src=z.size(0), num_dst=z.size(0))
     return reference.softplus_attention(z, edge_index, att)
 
@@ -114,7 +114,7 @@ def aero_propagate(
     check_shape(hop_att, "hop_att", (steps, heads, 2 * channels))
     check_shape(hop_bias, "hop_bias", (steps + 1, heads))
     weights = {"att": att, "hop_att_0": hop_att_0, "hop_att": hop_att, "hop_bias": hop_bias}
-    _check_values("x", x, edge_index, **weights)
+    check_values(edge_index, x=x, **weights)
     check_edge_index(edge_index, num_src=x.size(0), num_dst=x.size(0))
     dtype = torch.promote_types(x.dtype, torch.float32)
     fast = x.numel() > 0 and choose("aero_propagate", x.device.type).implementation == "cpu"
@@ -129,12 +129,3 @@ def aero_propagate(
         decay,
     )
     return z.to(x.dtype)
-
-
-def _check_values(name: str, x: Tensor, edge_index: Tensor, **weights: Tensor) -> None:
-    """Check that all values are floating point, and on one device together with the edges."""
-    for key, tensor in {name: x, "edge_index": edge_index, **weights}.items():
-        if tensor is not edge_index and not tensor.is_floating_point():
-            raise TypeError(f"'{key}' must be floating point, got {tensor.dtype}")
-        if tensor.device != x.device:
-            raise ValueError(f"'{key}' must be on {x.device} as '{name}', got {tensor.device}")

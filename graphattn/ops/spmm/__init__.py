@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_edge_index, check_shape
+from graphattn.ops._attend import Call, attend
+from graphattn.ops._check import check_edge_index, check_shape, check_values
+from graphattn.ops._dispatch import choose
 from graphattn.ops.spmm import reference
 
 __all__ = ["spmm"]
@@ -28,8 +31,9 @@ def spmm(x: Tensor, weight: Tensor, edge_index: Tensor, *, num_dst: int) -> Tens
         The sums, in the dtype of ``x``. Shape ``[N_dst, H, C]``.
 
     Raises:
-        TypeError: If ``edge_index`` does not hold integers.
-        ValueError: If a shape does not fit or, on the CPU, an index is out of range.
+        TypeError: If ``edge_index`` does not hold integers, or another input no floating point.
+        ValueError: If a shape does not fit, inputs are on several devices or, on the CPU, an index
+            is out of range.
 
     Example:
         >>> x = torch.tensor([[[1.0]], [[10.0]]])
@@ -38,7 +42,26 @@ def spmm(x: Tensor, weight: Tensor, edge_index: Tensor, *, num_dst: int) -> Tens
         <BLANKLINE>
                 [[20.5000]]])
     """
+    check_values(edge_index, x=x, weight=weight)
     check_shape(x, "x", (None, None, None))
     check_edge_index(edge_index, num_src=x.size(0), num_dst=num_dst)
     check_shape(weight, "weight", (edge_index.size(1), x.size(1)))
-    return reference.spmm(x, weight, edge_index, num_dst)
+    implementation = choose("spmm", x.device.type).implementation
+    if implementation == "reference":
+        return reference.spmm(x, weight, edge_index, num_dst)
+    return attend(
+        Call(
+            implementation,
+            "spmm",
+            num_dst,
+            0,
+            0.0,
+            0.0,
+            edge_index,
+            None,
+            edge_x=None,
+            edge_score=weight.to(torch.promote_types(x.dtype, torch.float32)),
+            bias=None,
+            nodes=(x,),
+        )
+    )

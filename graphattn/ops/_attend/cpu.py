@@ -1,0 +1,148 @@
+"""Native CPU form of the fused attention ops, over ``_native/attention.hpp``."""
+
+from __future__ import annotations
+
+import ctypes
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from graphattn.ops import _native
+from graphattn.ops._csr import cached_csr
+
+if TYPE_CHECKING:
+    from graphattn.ops._attend import Call
+
+__all__ = ["Arguments", "backward", "forward", "pad"]
+
+# Numbers per node and head that backward gathers: those of the softmax, and more of some scores.
+_RECORD = MappingProxyType({"gat": 4, "gatv2": 3, "dot": 3, "given": 3, "spmm": 0})
+# Operands among the nodes' that are parameters: their gradients come in blocks.
+_PARAMETER = MappingProxyType({"gatv2": 2})
+
+
+class Arguments(ctypes.Structure):
+    """``GraphattnAttention`` of ``attention.hpp``."""
+
+    _fields_: ClassVar = [
+        ("graph", _native.Graph),
+        *((name, ctypes.c_int64) for name in ("heads", "channels", "threads")),
+        *((name, ctypes.c_double) for name in ("setting", "dropout")),
+        ("seed", ctypes.c_uint64),
+        ("node", ctypes.c_void_p * 3),
+        ("stride", ctypes.c_int64 * 3),
+        *((name, ctypes.c_void_p) for name in ("edge_x", "edge_score", "bias")),
+        *((name, ctypes.c_void_p) for name in ("out", "norm", "grad")),
+        ("grad_node", ctypes.c_void_p * 3),
+        *((name, ctypes.c_void_p) for name in ("grad_edge_x", "grad_edge_score")),
+        *((name, ctypes.c_void_p) for name in ("scratch", "record")),
+    ]
+
+
+def pad(call: Call) -> Call:
+    """Fill the channels up with zeros where that makes the kernel faster.
+
+    Args:
+        call: The arguments.
+    """
+    x = call.nodes[0]
+    if not _native.wants_padding(x.size(-1)):
+        return call
+    parameter = _PARAMETER.get(call.kernel)
+    nodes = tuple(
+        _native.pad_channels(operand) if operand.dim() == 3 or k == parameter else operand
+        for k, operand in enumerate(call.nodes)
+    )
+    edge_x, bias = (
+        None if operand is None else _native.pad_channels(operand)
+        for operand in (call.edge_x, call.bias)
+    )
+    return call._replace(nodes=nodes, edge_x=edge_x, bias=bias)
+
+
+def forward(call: Call) -> tuple[Tensor, Tensor]:
+    """Sums, and shift and inverse sum of every softmax.
+
+    Args:
+        call: The arguments.
+    """
+    x = call.nodes[0]
+    out = _native.empty((call.num_dst, *x.shape[1:]), x.dtype)
+    norm = _native.empty((call.num_dst, 2, x.size(1)), torch.promote_types(x.dtype, torch.float32))
+    _run(call, False, out=out, norm=norm)
+    return out, norm
+
+
+def backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor]:
+    """Gradients of the nodes' operands, then of those of edges and bias that are there.
+
+    Args:
+        call: The arguments of forward.
+        out: The sums.
+        norm: As forward returned it.
+        grad: Gradient of the sums, contiguous.
+    """
+    heads = call.nodes[0].size(1)
+    parameter = _PARAMETER.get(call.kernel)
+    grads = [_native.empty(operand.shape, operand.dtype) for operand in call.nodes]
+    if parameter is not None:
+        blocks = -(-call.nodes[0].size(0) // _native.BLOCK)
+        grads[parameter] = norm.new_zeros(blocks, *call.nodes[parameter].shape)
+    # Edges that do not count, of which there are some only with self-loops, stay zero.
+    edge_x, edge_score = (
+        None
+        if operand is None
+        else _native.empty(operand.shape, operand.dtype, zero=call.num_self_loops > 0)
+        for operand in (call.edge_x, call.edge_score)
+    )
+    rows = call.edge_index.size(1) + call.num_self_loops
+    _run(
+        call,
+        True,
+        out=out,
+        norm=norm,
+        grad=grad,
+        grad_node=grads,
+        grad_edge_x=edge_x,
+        grad_edge_score=edge_score,
+        scratch=_native.empty((rows, heads), norm.dtype),
+        record=_native.empty((call.num_dst, _RECORD[call.kernel], heads), norm.dtype),
+    )
+    if parameter is not None:
+        grads[parameter] = grads[parameter].sum(dim=0)
+    bias = None if call.bias is None else grad.sum(dim=0, dtype=call.bias.dtype)
+    return [*grads, *(found for found in (edge_x, edge_score, bias) if found is not None)]
+
+
+def _run(call: Call, backward: bool, **arguments: Any) -> None:
+    """Call the kernel in one direction."""
+    parameter = _PARAMETER.get(call.kernel)
+    nodes = [
+        operand.contiguous() if k == parameter else _native.rows(operand)
+        for k, operand in enumerate(call.nodes)
+    ]
+    edge_x, edge_score, bias = (
+        None if operand is None else operand.contiguous()
+        for operand in (call.edge_x, call.edge_score, call.bias)
+    )
+    num_src, heads, channels = nodes[0].shape
+    csr = cached_csr(call.edge_index, call.num_self_loops, num_src=num_src, num_dst=call.num_dst)
+    filled = _native.arguments(
+        Arguments,
+        graph=_native.graph(csr),
+        heads=heads,
+        channels=channels,
+        threads=torch.get_num_threads(),
+        setting=call.setting,
+        dropout=call.dropout,
+        seed=0 if call.seed is None else int(call.seed),
+        node=nodes,
+        stride=tuple(operand.stride(0) for operand in nodes),
+        edge_x=edge_x,
+        edge_score=edge_score,
+        bias=bias,
+        **arguments,
+    )
+    _native.call(call.kernel, filled, nodes[0].dtype, csr.col.dtype, backward)
