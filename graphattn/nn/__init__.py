@@ -4,6 +4,7 @@ from graphattn.nn.conv.aero_conv import AEROConv
 from graphattn.nn.conv.attention_conv import AttentionConv
 from graphattn.nn.conv.gat_conv import GATConv
 from graphattn.nn.conv.gatv2_conv import GATv2Conv
+from graphattn.nn.conv.transformer_conv import TransformerConv
 from graphattn.nn.linear import Linear
 
-__all__ = ["AEROConv", "AttentionConv", "GATConv", "GATv2Conv", "Linear"]
+__all__ = ["AEROConv", "AttentionConv", "GATConv", "GATv2Conv", "Linear", "TransformerConv"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 from torch_geometric import nn as pyg
 
 from graphattn.ops import sparse_linear
@@ -21,18 +22,38 @@ class Linear(pyg.Linear):
         torch.Size([3, 2])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``x`` of shape ``[N, in_channels]`` to ``[N, out_channels]``.
+    def forward(self, x: Tensor, scorers: Tensor | None = None, *, features: bool = True) -> Tensor:
+        r"""Map ``x`` of shape ``[N, in_channels]`` to ``[N, out_channels]``.
+
+        With scorers :math:`\mathbf{a}_{s,h}`, inner products
+        :math:`\mathbf{a}_{s,h}^{\top} (\mathbf{W} \mathbf{x})_h` of the heads of the result
+        follow in columns of their own, by the same product: :math:`\mathbf{W}_h^{\top}
+        \mathbf{a}_{s,h}` are further rows of the weight.
+
+        Args:
+            x: Dense or ``torch.sparse_csr``.
+            scorers: Shape ``[S, H, C]`` with ``H * C = out_channels``; the map has no bias then.
+            features: Return the map itself besides the inner products.
+
+        Returns:
+            Shape ``[N, out_channels + S * H]``, or ``[N, S * H]`` without ``features``.
 
         Raises:
-            ValueError: If the width of ``x`` differs from ``in_channels``.
+            ValueError: If the width of ``x`` differs from ``in_channels``, or there are scorers and
+                a bias.
         """
         if x.size(-1) != self.in_channels:
             raise ValueError(
                 f"'x' has {x.size(-1)} features per node, expected {self.in_channels} "
                 "('in_channels')"
             )
+        weight = self.weight
+        if scorers is not None:
+            if self.bias is not None:
+                raise ValueError("'scorers' were given, but the map has a bias")
+            by_head = weight.view(*scorers.shape[1:], -1)
+            rows = torch.einsum("shc,hcf->shf", scorers, by_head).flatten(0, 1)
+            weight = torch.cat([weight, rows]) if features else rows
         if x.layout == torch.sparse_csr:
-            return sparse_linear(x, self.weight, self.bias)
-        out: Tensor = super().forward(x)
-        return out
+            return sparse_linear(x, weight, self.bias)
+        return linear(x, weight, self.bias)

@@ -9,6 +9,7 @@ A new layer gets all of it with
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,11 @@ Layer = Callable[..., torch.nn.Module]
 EDGES = torch.tensor([[0, 1, 2, 3, 3, 4, 2, 0, 2], [1, 2, 2, 0, 0, 1, 0, 0, 2]])
 LOOP_FREE = EDGES[:, EDGES[0] != EDGES[1]]
 NUM_NODES, WIDTH = 6, 16
+
+
+def takes(layer: Layer, option: str) -> bool:
+    """Whether a layer has an option, such as `add_self_loops`."""
+    return option in inspect.signature(layer).parameters
 
 
 def features(num_nodes: int = NUM_NODES, width: int = WIDTH) -> Tensor:
@@ -60,20 +66,29 @@ def equals_the_peer_with_its_weights(layer: Layer, peer: Layer) -> None:
         {"heads": 2, "concat": False, "residual": True},
         {"add_self_loops": False},
         {"bias": False, "negative_slope": 0.5},
+        {"beta": True, "bias": False},
+        {"beta": True, "concat": False, "heads": 2},
+        {"root_weight": False},
     ):
+        if not all(takes(layer, option) for option in options):
+            continue
         ours, theirs = layer(WIDTH, 4, **options), peer(WIDTH, 4, **options)
         ours.load_state_dict(theirs.state_dict())
         expected = gradients(theirs, features(), EDGES)
         # Parameters come in another order, so compare them by name.
         assert_same(gradients(ours, features(), EDGES)[:2], expected[:2])
         for name, parameter in theirs.named_parameters():
-            torch.testing.assert_close(ours.get_parameter(name).grad, parameter.grad, msg=name)
+            grad = ours.get_parameter(name).grad
+            assert (grad is None) == (parameter.grad is None), name
+            if grad is not None:
+                torch.testing.assert_close(grad, parameter.grad, msg=name)
         theirs.load_state_dict(ours.state_dict())
 
 
 def starts_from_the_peer_s_distribution(layer: Layer, peer: Layer) -> None:
     torch.manual_seed(0)
-    ours, theirs = layer(300, 40, heads=4, residual=True), peer(300, 40, heads=4, residual=True)
+    options = {"residual": True} if takes(layer, "residual") else {}
+    ours, theirs = layer(300, 40, heads=4, **options), peer(300, 40, heads=4, **options)
     for name, parameter in theirs.named_parameters():
         mine = ours.get_parameter(name)
         assert mine.shape == parameter.shape
@@ -125,11 +140,16 @@ def returns_weights_in_input_order(layer: Layer, peer: Layer) -> None:
     _, (edges, alpha) = conv(x, EDGES, return_attention_weights=True)
     num_edges = EDGES.size(1)
     assert torch.equal(edges[:, :num_edges], EDGES)
-    assert edges[:, num_edges:].tolist() == [[1, 3, 4, 5]] * 2
     total = alpha.new_zeros(NUM_NODES, 2).index_add(0, edges[1], alpha)
-    torch.testing.assert_close(total, torch.ones_like(total))
-    assert alpha[-1].tolist() == [1.0, 1.0]
-    assert (alpha[8] == 0).all()
+    if takes(layer, "add_self_loops"):
+        assert edges[:, num_edges:].tolist() == [[1, 3, 4, 5]] * 2
+        torch.testing.assert_close(total, torch.ones_like(total))
+        assert alpha[-1].tolist() == [1.0, 1.0]
+        assert (alpha[8] == 0).all()
+    else:
+        assert edges.size(1) == num_edges
+        entered = torch.zeros(NUM_NODES, 2).index_fill(0, EDGES[1], 1.0)
+        torch.testing.assert_close(total, entered)
     assert (alpha[2] > 0).all()
     conv.eval()
     assert isinstance(conv(x, EDGES, return_attention_weights=False), Tensor)
@@ -152,7 +172,10 @@ def is_the_same_when_watched(layer: Layer, peer: Layer) -> None:
         {"heads": 3},
         {"heads": 2, "concat": False, "add_self_loops": False},
         {"heads": 2, "dropout": 0.5},
+        {"heads": 2, "beta": True},
     ):
+        if not all(takes(layer, option) for option in options):
+            continue
         conv = layer(WIDTH, 4, edge_dim=3, **options).double()
         args = (features().double(), EDGES, edge_attr.double())
         torch.manual_seed(4)
@@ -170,8 +193,9 @@ def is_the_same_when_watched(layer: Layer, peer: Layer) -> None:
         def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
             return 2 * super().message(x_j, alpha)
 
-    doubled = Doubled(WIDTH, 4, bias=False)
-    plain = layer(WIDTH, 4, bias=False)
+    alone = {"root_weight": False} if takes(layer, "root_weight") else {}
+    doubled = Doubled(WIDTH, 4, bias=False, **alone)
+    plain = layer(WIDTH, 4, bias=False, **alone)
     plain.load_state_dict(doubled.state_dict())
     torch.testing.assert_close(doubled(features(), EDGES), 2 * plain(features(), EDGES))
 
@@ -215,13 +239,21 @@ def explainers_see_the_right_edges(layer: Layer, peer: Layer) -> None:
 
 def keeps_edge_features_straight(layer: Layer, peer: Layer) -> None:
     edge_attr = torch.randn(LOOP_FREE.size(1), 3)
-    for fill_value in ("mean", "add", "max", 2.0, torch.tensor([1.0, 2.0, 3.0])):
-        ours = layer(WIDTH, 4, heads=2, edge_dim=3, fill_value=fill_value)
-        theirs = peer(WIDTH, 4, heads=2, edge_dim=3, fill_value=fill_value)
+    fills = ("mean", "add", "max", 2.0, torch.tensor([1.0, 2.0, 3.0]))
+    for fill_value in fills if takes(layer, "fill_value") else ("none",):
+        fill = {"fill_value": fill_value} if takes(layer, "fill_value") else {}
+        ours = layer(WIDTH, 4, heads=2, edge_dim=3, **fill)
+        theirs = peer(WIDTH, 4, heads=2, edge_dim=3, **fill)
         ours.load_state_dict(theirs.state_dict())
         torch.testing.assert_close(
             ours(features(), LOOP_FREE, edge_attr), theirs(features(), LOOP_FREE, edge_attr)
         )
+    lazy = layer(WIDTH, 4, edge_dim=-1)
+    assert lazy(features(), LOOP_FREE, edge_attr).shape == (NUM_NODES, 4)
+    one = layer(WIDTH, 4, edge_dim=1)
+    assert one(features(), EDGES, torch.randn(EDGES.size(1))).shape == (NUM_NODES, 4)
+    if not takes(layer, "add_self_loops"):
+        return
     # A loop that is there keeps its features: appending it by hand gives the same.
     own = torch.randn(1, 3)
     with_loop = torch.cat([torch.tensor([[3], [3]]), LOOP_FREE], dim=1)
@@ -234,25 +266,29 @@ def keeps_edge_features_straight(layer: Layer, peer: Layer) -> None:
         features(), with_loop, torch.cat([own, edge_attr]), return_attention_weights=True
     )
     torch.testing.assert_close(alpha[0], expected[0])
-    lazy = layer(WIDTH, 4, edge_dim=-1)
-    assert lazy(features(), LOOP_FREE, edge_attr).shape == (NUM_NODES, 4)
-    one = layer(WIDTH, 4, edge_dim=1)
-    assert one(features(), EDGES, torch.randn(EDGES.size(1))).shape == (NUM_NODES, 4)
 
 
 def has_an_output_without_edges(layer: Layer, peer: Layer) -> None:
     none = torch.empty(2, 0, dtype=torch.long)
-    conv = layer(WIDTH, 4, heads=2, add_self_loops=False, edge_dim=3)
-    torch.nn.init.normal_(conv.bias)
+    loop_free = {"add_self_loops": False} if takes(layer, "add_self_loops") else {}
+    conv = layer(WIDTH, 4, heads=2, edge_dim=3, **loop_free)
+    if conv.bias is not None:
+        torch.nn.init.normal_(conv.bias)
+    # What a node has without its neighbours; a layer without a root weight passes nothing back.
+    own = peer(WIDTH, 4, heads=2, edge_dim=3, **loop_free)
+    own.load_state_dict(conv.state_dict())
+    expected = own(features(), none, torch.empty(0, 3))
     out, x_grad, *_ = gradients(conv, features(), none, torch.empty(0, 3))
-    torch.testing.assert_close(out, conv.bias.expand(NUM_NODES, -1))
-    assert (x_grad == 0).all()
+    torch.testing.assert_close(out, expected)
+    assert x_grad.isfinite().all()
+    assert takes(layer, "root_weight") or (x_grad == 0).all()
     isolated = gradients(conv, features(), EDGES)[0][5]
-    torch.testing.assert_close(isolated, conv.bias.detach())
+    torch.testing.assert_close(isolated, expected[5])
     assert gradients(conv, features(0), none)[0].shape == (0, 8)
     alone = layer(WIDTH, 4)
     out, (edges, alpha) = alone(features(), none, return_attention_weights=True)
-    assert edges.tolist() == [list(range(NUM_NODES))] * 2
+    loops = list(range(NUM_NODES)) if takes(layer, "add_self_loops") else []
+    assert edges.tolist() == [loops] * 2
     assert (alpha == 1).all()
     torch.testing.assert_close(out, alone(features(), none))
 
@@ -260,8 +296,10 @@ def has_an_output_without_edges(layer: Layer, peer: Layer) -> None:
 def prints_what_differs_from_the_default(layer: Layer, peer: Layer) -> None:
     name = layer.__name__
     assert repr(layer(8, 32)) == f"{name}(8, 32)"
-    assert repr(layer((8, -1), 32, heads=2, bias=False, fill_value=0.0)) == (
-        f"{name}((8, -1), 32, heads=2, fill_value=0.0, bias=False)"
+    fill = ", fill_value=0.0" if takes(layer, "fill_value") else ""
+    options = {"fill_value": 0.0} if fill else {}
+    assert repr(layer((8, -1), 32, heads=2, bias=False, **options)) == (
+        f"{name}((8, -1), 32, heads=2{fill}, bias=False)"
     )
 
 
@@ -355,23 +393,29 @@ def names_what_is_wrong(layer: Layer, peer: Layer) -> None:
             r"'edge_index' is a matrix of shape \[7, 7\], expected \[6, 6\]",
             lambda: conv(x, to_torch_csr_tensor(EDGES.unique(dim=1), size=(7, 7))),
         ),
-        (
-            ValueError,
-            r"'fill_value' must have shape \[2\] \('edge_dim'\), got \[3\]",
-            lambda: layer(8, 4, edge_dim=2, fill_value=torch.ones(3)),
-        ),
         (ValueError, r"'dropout' must lie in \[0, 1\], got 1.5", lambda: layer(8, 4, dropout=1.5)),
-        (
-            ValueError,
-            "unknown 'fill_value' 'men'; did you mean .*'mean'",
-            lambda: layer(8, 4, fill_value="men"),
-        ),
-        (
-            ValueError,
-            r"'x' is \(x_src, None\), but residual=True",
-            lambda: layer(WIDTH, 4, residual=True)((x, None), EDGES),
-        ),
     ]
+    if takes(layer, "fill_value"):
+        cases += [
+            (
+                ValueError,
+                r"'fill_value' must have shape \[2\] \('edge_dim'\), got \[3\]",
+                lambda: layer(8, 4, edge_dim=2, fill_value=torch.ones(3)),
+            ),
+            (
+                ValueError,
+                "unknown 'fill_value' 'men'; did you mean .*'mean'",
+                lambda: layer(8, 4, fill_value="men"),
+            ),
+        ]
+    if takes(layer, "residual"):
+        cases.append(
+            (
+                ValueError,
+                r"'x' is \(x_src, None\), but residual=True",
+                lambda: layer(WIDTH, 4, residual=True)((x, None), EDGES),
+            )
+        )
     for error, text, call in cases:
         with pytest.raises(error, match=text):
             call()

@@ -24,3 +24,19 @@ def test_lazy_width_from_sparse_features() -> None:
 def test_wrong_width() -> None:
     with pytest.raises(ValueError, match="'x' has 4 features per node, expected 5"):
         Linear(5, 3)(torch.randn(2, 4))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_scores_are_inner_products_of_the_heads(sparse: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(5, 7, dtype=torch.float64)
+    layer = Linear(7, 6, bias=False).double()
+    scorers = torch.randn(2, 3, 2, dtype=torch.float64)  # two scorers of three heads
+    given = x.to_sparse_csr() if sparse else x
+    out = layer(given, scorers)
+    features = x @ layer.weight.t()
+    scores = torch.einsum("shc,nhc->nsh", scorers, features.view(5, 3, 2)).flatten(1)
+    torch.testing.assert_close(out, torch.cat([features, scores], dim=1))
+    torch.testing.assert_close(layer(given, scorers, features=False), scores)
+    with pytest.raises(ValueError, match="the map has a bias"):
+        Linear(7, 6)(x.float(), scorers)

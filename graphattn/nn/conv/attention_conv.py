@@ -68,6 +68,9 @@ class AttentionConv(MessagePassing):
         ValueError: If an argument is out of its range; names it and its value.
     """
 
+    edge_values = False
+    """Whether ``edge_x`` among the operands is part of what is summed."""
+
     def __init__(
         self,
         in_channels: int | tuple[int, int],
@@ -113,6 +116,7 @@ class AttentionConv(MessagePassing):
         self.edge_dim = edge_dim
         self.fill_value = fill_value
         self.residual = residual
+        self.has_bias = bias
         width = heads * out_channels if concat else out_channels
         in_dst = in_channels if isinstance(in_channels, int) else in_channels[1]
         self.res = self._linear(in_dst, width) if residual else None
@@ -153,7 +157,8 @@ class AttentionConv(MessagePassing):
     def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
         """Sum of ``values`` with those coefficients after dropout. ``[N_dst, H, C]``.
 
-        Also gets ``dropout`` and ``seed``, see :func:`graphattn.ops.gat_attend`.
+        Also gets ``dropout``, ``seed`` and perhaps ``bias``, see
+        :func:`graphattn.ops.gat_attend`.
         """
 
     def forward(
@@ -216,17 +221,20 @@ class AttentionConv(MessagePassing):
                 appended,
                 x=(values, None) if forward else (None, values),
                 alpha=kept,
+                edge_x=operands.get("edge_x") if self.edge_values else None,
                 size=(num_src, num_dst) if forward else (num_dst, num_src),
             )
+            bias = self.bias
         else:
+            # One array less than adding the bias afterwards.
+            inside = self.concat and self.bias is not None
+            if inside:
+                operands["bias"] = self.bias.view(self.heads, self.out_channels)
             out = self.attend(values, directed, dropout=p, seed=seed, **operands)
+            bias = None if inside else self.bias
 
         out = out.flatten(1) if self.concat else out.mean(dim=1)
-        if self.res is not None:
-            out = out + self.res(x_dst)
-        if self.bias is not None:
-            out = out + self.bias
-        out = out.to(x_src.dtype)
+        out = self.combine(out if bias is None else out + bias, x_dst).to(x_src.dtype)
         if not return_attention_weights:
             return out
         # Input edges stay, counted or not, so that `alpha[:E]` belongs to them.
@@ -234,9 +242,19 @@ class AttentionConv(MessagePassing):
         weights = with_weights(edge_index, appended[:, shown], alpha[shown], (num_src, num_dst))
         return out, weights
 
-    def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
-        """Weight the features of the source of every edge. ``[E, H, C]``."""
-        return alpha.unsqueeze(-1).to(x_j.dtype) * x_j
+    def combine(self, out: Tensor, x_dst: Tensor | None) -> Tensor:
+        """Join what the edges brought with what a node has itself.
+
+        Args:
+            out: Shape ``[N_dst, H * C]``, or ``[N_dst, C]`` if the heads are averaged.
+            x_dst: Features of the destinations. Shape ``[N_dst, F_dst]``.
+        """
+        return out if self.res is None else out + self.res(x_dst)
+
+    def message(self, x_j: Tensor, alpha: Tensor, edge_x: Tensor | None = None) -> Tensor:
+        """Weight the features of the source of every edge, and its own. ``[E, H, C]``."""
+        values = x_j if edge_x is None else x_j + edge_x
+        return alpha.unsqueeze(-1).to(x_j.dtype) * values
 
     def explain_message(self, inputs: Tensor, dim_size: int | None) -> Tensor:
         """Weight messages by the edge mask of an explainer; added self-loops stay as they are."""
@@ -252,7 +270,7 @@ class AttentionConv(MessagePassing):
         options = []
         for name, parameter in inspect.signature(type(self).__init__).parameters.items():
             default = parameter.default
-            value = self.bias is not None if name == "bias" else getattr(self, name, default)
+            value = self.has_bias if name == "bias" else getattr(self, name, default)
             if default is not parameter.empty and repr(value) != repr(default):
                 options.append(f", {name}={value!r}")
         name = type(self).__name__

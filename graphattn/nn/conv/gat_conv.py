@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
 from torch.nn.functional import dropout
 from torch_geometric.nn.inits import glorot
 
 from graphattn.nn.conv.attention_conv import AttentionConv
+from graphattn.nn.linear import Linear
 from graphattn.ops import gat_attend, gat_attention
 
 __all__ = ["GATConv"]
@@ -131,18 +132,19 @@ class GATConv(AttentionConv):
     ) -> tuple[Tensor, dict[str, Any]]:
         """See :meth:`AttentionConv.operands`."""
         shared = isinstance(self.in_channels, int)
-        values = self._heads(self.lin if shared else self.lin_src, x_src)
-        score_src = _score(values, self.att_src)
-        if x_dst is None:
-            score_dst = score_src.new_zeros(num_dst, self.heads)
-        elif shared and x_dst is x_src:
-            score_dst = _score(values, self.att_dst)
+        lin_src = self.lin if shared else self.lin_src
+        score_dst = edge_score = None
+        if shared and x_dst is x_src:
+            values, score_src, score_dst = self._project(lin_src, x_src, self.att_src, self.att_dst)
         else:
-            transformed = self._heads(self.lin if shared else self.lin_dst, x_dst)
-            score_dst = _score(transformed, self.att_dst)
-        edge_score = None
+            values, score_src = self._project(lin_src, x_src, self.att_src)
+            if x_dst is not None:
+                lin_dst = self.lin if shared else self.lin_dst
+                (score_dst,) = self._project(lin_dst, x_dst, self.att_dst, features=False)
+        if score_dst is None:
+            score_dst = score_src.new_zeros(num_dst, self.heads)
         if edge_attr is not None:
-            edge_score = _score(self._heads(self.lin_edge, edge_attr), self.att_edge)
+            (edge_score,) = self._project(self.lin_edge, edge_attr, self.att_edge, features=False)
         values = dropout(values, self.value_dropout, self.training)
         return values, {
             "score_src": score_src,
@@ -158,6 +160,33 @@ class GATConv(AttentionConv):
     def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
         """See :meth:`AttentionConv.attend`."""
         return gat_attend(values, edge_index=edge_index, **operands)
+
+    def _project(
+        self, linear: Module, x: Tensor, *scorers: Tensor, features: bool = True
+    ) -> tuple[Tensor, ...]:
+        """Transformed features by head, unless they are not asked for, and their scores.
+
+        A score is one more column of the same product, which saves passes over all features; not
+        in half precision, where scores are to be computed in float32, and not where another module
+        than ours has taken the place of the linear map.
+        """
+        scale = [self.heads] * len(scorers)
+        if isinstance(linear, Linear) and _is_wide(linear.weight):
+            columns = linear(x, torch.cat(scorers), features=features)
+            if not features:
+                found: tuple[Tensor, ...] = columns.split(scale, dim=1)
+                return found
+            values, *scores = columns.split([self.heads * self.out_channels, *scale], dim=1)
+            return values.unflatten(1, (self.heads, self.out_channels)), *scores
+        values = linear(x).unflatten(1, (self.heads, self.out_channels))
+        scores = [_score(values, att) for att in scorers]
+        return (values, *scores) if features else tuple(scores)
+
+
+def _is_wide(weight: Tensor) -> bool:
+    """Whether products with this weight are computed in float32 at least."""
+    half = weight.dtype in (torch.float16, torch.bfloat16)
+    return not half and not torch.is_autocast_enabled(weight.device.type)
 
 
 def _score(x: Tensor, att: Tensor) -> Tensor:
