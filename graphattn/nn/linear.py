@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 from torch_geometric import nn as pyg
 
-from graphattn.ops import sparse_linear
+from graphattn.ops import sparse_linear, split_linear
 
 __all__ = ["Linear"]
 
@@ -22,21 +24,32 @@ class Linear(pyg.Linear):
         torch.Size([3, 2])
     """
 
-    def forward(self, x: Tensor, scorers: Tensor | None = None, *, features: bool = True) -> Tensor:
+    @overload
+    def forward(self, x: Tensor) -> Tensor: ...
+
+    @overload
+    def forward(
+        self, x: Tensor, scorers: Tensor, *, features: bool = ...
+    ) -> tuple[Tensor, ...]: ...
+
+    def forward(
+        self, x: Tensor, scorers: Tensor | None = None, *, features: bool = True
+    ) -> Tensor | tuple[Tensor, ...]:
         r"""Map ``x`` of shape ``[N, in_channels]`` to ``[N, out_channels]``.
 
-        With scorers :math:`\mathbf{a}_{s,h}`, inner products
-        :math:`\mathbf{a}_{s,h}^{\top} (\mathbf{W} \mathbf{x})_h` of the heads of the result
-        follow in columns of their own, by the same product: :math:`\mathbf{W}_h^{\top}
-        \mathbf{a}_{s,h}` are further rows of the weight.
+        With scorers :math:`\mathbf{a}_{s,h}`, the inner products
+        :math:`\mathbf{a}_{s,h}^{\top} (\mathbf{W} \mathbf{x})_h` of the heads of the result come
+        from the same product: :math:`\mathbf{W}_h^{\top} \mathbf{a}_{s,h}` are further rows of the
+        weight.
 
         Args:
             x: Dense or ``torch.sparse_csr``.
             scorers: Shape ``[S, H, C]`` with ``H * C = out_channels``; the map has no bias then.
-            features: Return the map itself besides the inner products.
+            features: Also return the map itself, if there are scorers.
 
         Returns:
-            Shape ``[N, out_channels + S * H]``, or ``[N, S * H]`` without ``features``.
+            The map; with scorers a tuple of the map, if asked for, and ``S`` tensors of shape
+            ``[N, H]``.
 
         Raises:
             ValueError: If the width of ``x`` differs from ``in_channels``, or there are scorers and
@@ -47,13 +60,18 @@ class Linear(pyg.Linear):
                 f"'x' has {x.size(-1)} features per node, expected {self.in_channels} "
                 "('in_channels')"
             )
-        weight = self.weight
+        weight, sizes = self.weight, [self.out_channels]
         if scorers is not None:
             if self.bias is not None:
                 raise ValueError("'scorers' were given, but the map has a bias")
             by_head = weight.view(*scorers.shape[1:], -1)
             rows = torch.einsum("shc,hcf->shf", scorers, by_head).flatten(0, 1)
             weight = torch.cat([weight, rows]) if features else rows
+            sizes = sizes * features + [scorers.size(1)] * scorers.size(0)
         if x.layout == torch.sparse_csr:
-            return sparse_linear(x, weight, self.bias)
-        return linear(x, weight, self.bias)
+            blocks = torch.split(sparse_linear(x, weight, self.bias), sizes, dim=1)
+        elif x.dim() == 2:
+            blocks = split_linear(x, weight, self.bias, sizes=sizes)
+        else:
+            blocks = torch.split(linear(x, weight, self.bias), sizes, dim=-1)
+        return blocks[0] if scorers is None else blocks

@@ -11,6 +11,7 @@ from graphattn.ops.score import score_attend
 from graphattn.ops.self_loops import append_self_loops
 from graphattn.ops.softplus import aero_propagate, softplus_attention
 from graphattn.ops.sparse_linear import sparse_dropout, sparse_linear
+from graphattn.ops.split_linear import split_linear
 from graphattn.ops.spmm import spmm
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "softplus_attention",
     "sparse_dropout",
     "sparse_linear",
+    "split_linear",
     "spmm",
     "use_implementation",
 ]

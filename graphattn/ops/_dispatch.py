@@ -36,6 +36,7 @@ FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
         "sample_neighbors": frozenset({"cpu"}),
         "score_attend": frozenset({"cpu"}),
         "sparse_linear": frozenset({"cpu"}),
+        "split_linear": frozenset({"cpu"}),
         "spmm": frozenset({"cpu"}),
     }
 )

@@ -36,7 +36,9 @@ def test_scores_are_inner_products_of_the_heads(sparse: bool) -> None:
     out = layer(given, scorers)
     features = x @ layer.weight.t()
     scores = torch.einsum("shc,nhc->nsh", scorers, features.view(5, 3, 2)).flatten(1)
-    torch.testing.assert_close(out, torch.cat([features, scores], dim=1))
-    torch.testing.assert_close(layer(given, scorers, features=False), scores)
+    torch.testing.assert_close(torch.cat(out, dim=1), torch.cat([features, scores], dim=1))
+    assert [block.size(1) for block in out] == [6, 3, 3]
+    alone = layer(given, scorers, features=False)
+    torch.testing.assert_close(torch.cat(alone, dim=1), scores)
     with pytest.raises(ValueError, match="the map has a bias"):
         Linear(7, 6)(x.float(), scorers)

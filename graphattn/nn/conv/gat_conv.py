@@ -167,17 +167,14 @@ class GATConv(AttentionConv):
         """Transformed features by head, unless they are not asked for, and their scores.
 
         A score is one more column of the same product, which saves passes over all features; not
-        in half precision, where scores are to be computed in float32, and not where another module
-        than ours has taken the place of the linear map.
+        in half precision, where scores are to be computed in float32, and not where somebody looks
+        at the linear map or has put another module in its place.
         """
-        scale = [self.heads] * len(scorers)
-        if isinstance(linear, Linear) and _is_wide(linear.weight):
-            columns = linear(x, torch.cat(scorers), features=features)
+        if isinstance(linear, Linear) and not linear._forward_hooks and _is_wide(linear.weight):
+            found: tuple[Tensor, ...] = linear(x, torch.cat(scorers), features=features)
             if not features:
-                found: tuple[Tensor, ...] = columns.split(scale, dim=1)
                 return found
-            values, *scores = columns.split([self.heads * self.out_channels, *scale], dim=1)
-            return values.unflatten(1, (self.heads, self.out_channels)), *scores
+            return found[0].unflatten(1, (self.heads, self.out_channels)), *found[1:]
         values = linear(x).unflatten(1, (self.heads, self.out_channels))
         scores = [_score(values, att) for att in scorers]
         return (values, *scores) if features else tuple(scores)

@@ -36,6 +36,7 @@ class Arguments(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("edge_x", "edge_score", "bias")),
         *((name, ctypes.c_void_p) for name in ("out", "norm", "grad")),
         ("grad_node", ctypes.c_void_p * 3),
+        ("grad_stride", ctypes.c_int64 * 3),
         *((name, ctypes.c_void_p) for name in ("grad_edge_x", "grad_edge_score")),
         *((name, ctypes.c_void_p) for name in ("scratch", "record")),
     ]
@@ -86,8 +87,10 @@ def backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor
     """
     heads = call.nodes[0].size(1)
     parameter = _PARAMETER.get(call.kernel)
-    grads = [_native.empty(operand.shape, operand.dtype) for operand in call.nodes]
-    if parameter is not None:
+    if parameter is None:
+        grads = _native.empty_like(call.nodes)
+    else:
+        grads = [_native.empty(operand.shape, operand.dtype) for operand in call.nodes]
         blocks = -(-call.nodes[0].size(0) // _native.BLOCK)
         grads[parameter] = norm.new_zeros(blocks, *call.nodes[parameter].shape)
     # Edges that do not count, of which there are some only with self-loops, stay zero.
@@ -105,6 +108,7 @@ def backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor
         norm=norm,
         grad=grad,
         grad_node=grads,
+        grad_stride=tuple(found.stride(0) for found in grads),
         grad_edge_x=edge_x,
         grad_edge_score=edge_score,
         scratch=_native.empty((rows, heads), norm.dtype),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,8 +24,10 @@ __all__ = [
     "arguments",
     "call",
     "empty",
+    "empty_like",
     "graph",
     "instruction_set",
+    "joined",
     "kernel",
     "library",
     "pad_channels",
@@ -173,6 +176,48 @@ def empty(shape: Sequence[int], dtype: torch.dtype, *, zero: bool = False) -> Te
             ctypes.c_void_p(out.data_ptr()), ctypes.c_int64(out.nbytes)
         )
     return out.zero_() if zero else out
+
+
+def joined(blocks: Sequence[Tensor]) -> Tensor:
+    """Blocks of columns as one matrix; without a copy where they lie side by side in one.
+
+    Args:
+        blocks: Shapes ``[N, size]``.
+    """
+    first, width = blocks[0], sum(block.size(1) for block in blocks)
+    if _side_by_side(blocks, width):
+        return first.as_strided((first.size(0), width), (width, 1))
+    return torch.cat(list(blocks), dim=1)
+
+
+def empty_like(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Fresh memory for the gradients of several tensors.
+
+    Tensors that are blocks of columns of one matrix get gradients that are such blocks, too, so
+    that nobody has to copy them together.
+
+    Args:
+        tensors: The tensors, of one dtype where they are such blocks.
+    """
+    first = tensors[0]
+    width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
+    flat = [tensor.flatten(1) if rows(tensor) is tensor else tensor for tensor in tensors]
+    if not (all(tensor.dim() == 2 for tensor in flat) and _side_by_side(flat, width)):
+        return [empty(tensor.shape, tensor.dtype) for tensor in tensors]
+    matrix = empty((first.size(0), width), first.dtype)
+    blocks = torch.split(matrix, [tensor.size(1) for tensor in flat], dim=1)
+    return [block.view(tensor.shape) for block, tensor in zip(blocks, tensors, strict=True)]
+
+
+def _side_by_side(blocks: Sequence[Tensor], width: int) -> bool:
+    """Whether matrices are all the columns, in their order, of one matrix of that width."""
+    first, place = blocks[0], blocks[0].data_ptr()
+    for block in blocks:
+        same = block.dtype == first.dtype and block.size(0) == first.size(0) > 0
+        if not same or block.stride() != (width, 1) or block.data_ptr() != place:
+            return False
+        place += block.size(1) * block.element_size()
+    return True
 
 
 def rows(x: Tensor) -> Tensor:

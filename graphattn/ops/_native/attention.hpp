@@ -23,6 +23,7 @@ struct GraphattnAttention {
   void *out, *norm;                 // norm: N_dst x 2H, shift and 1 / sum of the softmax
   const void* grad;
   void* grad_node[3];
+  int64_t grad_stride[3];
   void *grad_edge_x, *grad_edge_score;
   void* scratch;  // E x H: gradients of scores in the order of rows
   void* record;   // N_dst x RH: norm, <grad, out> and what the score adds, side by side
@@ -55,8 +56,8 @@ struct Operands {
     return static_cast<const K*>(a.node[which]) + i * a.stride[which];
   }
   template <class K = T>
-  K* grad_node(int which, int64_t i, int64_t columns) const {
-    return static_cast<K*>(a.grad_node[which]) + i * columns;
+  K* grad_node(int which, int64_t i) const {
+    return static_cast<K*>(a.grad_node[which]) + i * a.grad_stride[which];
   }
   // Row of the edge at a position of the CSR, or null.
   const T* edge_x(int64_t position) const {
@@ -182,6 +183,7 @@ void backward_sources(const Score& score) {
         if (first + t + kAhead < g.num_edges) {
           const int64_t next = row[t + kAhead];
           prefetch(score.grad(next), width * sizeof(T));
+          __builtin_prefetch(ds + position[t + kAhead] * heads, 1);
           if (Score::kSoftmax) prefetch(record + next * record_size, record_size * sizeof(A));
           score.prefetch_destination(next);
         }
@@ -223,7 +225,7 @@ void backward_sources(const Score& score) {
     }
   };
   const auto done = [&](int64_t j, A* acc) {
-    T* dx = score.template grad_node<T>(0, j, width);
+    T* dx = score.template grad_node<T>(0, j);
     for (int64_t c = 0; c < width; ++c) store(acc[c], dx + c);
     score.store_source(j, acc);
   };

@@ -120,6 +120,24 @@ inline A lane_sum(const typename Vec<A, W>::Type& v) {
   }
 }
 
+#ifdef __AVX2__
+// Sums of the lanes of eight vectors, one beside the other: a third of the instructions of eight
+// times lane_sum.
+inline typename Vec<float, 8>::Type lane_sums(const typename Vec<float, 8>::Type* v) {
+  using V = typename Vec<float, 8>::Type;
+  using M = typename Vec<int32_t, 8>::Type;
+  // Sums of neighbours: those of a and of b in turns, as the machine shuffles within halves.
+  const auto pairs = [](V a, V b) {
+    return __builtin_shuffle(a, b, M{0, 2, 8, 10, 4, 6, 12, 14}) +
+           __builtin_shuffle(a, b, M{1, 3, 9, 11, 5, 7, 13, 15});
+  };
+  const V low = pairs(pairs(v[0], v[1]), pairs(v[2], v[3]));
+  const V high = pairs(pairs(v[4], v[5]), pairs(v[6], v[7]));
+  return __builtin_shuffle(low, high, M{0, 1, 2, 3, 8, 9, 10, 11}) +
+         __builtin_shuffle(low, high, M{4, 5, 6, 7, 12, 13, 14, 15});
+}
+#endif
+
 // exp to about 1 ulp, without a branch, so that loops over it become vector code. Below -87.3 the
 // result is 0, as it must be for masked scores of -inf.
 inline float fast_exp(float x) {

@@ -20,17 +20,15 @@ struct Dot : Operands<T, I, H> {
   // out[h] = tau <q, k + f> + b
   void score(const T* q, const T* k, int64_t position, A* out) const {
     const T* f = this->edge_x(position);
-    with_lanes<A>(size, [&](auto lanes) {
-      constexpr int W = lanes;
-      for (int64_t h = 0; h < heads; ++h) {
-        typename Vec<A, W>::Type sum = {};
-        for (int64_t c = h * size.channels; c < (h + 1) * size.channels; c += W) {
-          const auto key = load_vec<W>(k + c);
-          sum += load_vec<W>(q + c) * (f == nullptr ? key : key + load_vec<W>(f + c));
-        }
-        out[h] = lane_sum<A, W>(sum) * scale;
+    const auto terms = [&](auto lanes, int64_t first) {
+      typename Vec<A, lanes>::Type sum = {};
+      for (int64_t c = first; c < first + size.channels; c += lanes) {
+        const auto row = load_vec<lanes>(k + c);
+        sum += load_vec<lanes>(q + c) * (f == nullptr ? row : row + load_vec<lanes>(f + c));
       }
-    });
+      return sum * scale;
+    };
+    head_sums(size, terms, out);
     if (const A* b = this->edge_score(position))
       for (int64_t h = 0; h < heads; ++h) out[h] += b[h];
   }
@@ -67,7 +65,7 @@ struct Dot : Operands<T, I, H> {
     });
   }
   void store_source(int64_t j, const A* acc) const {
-    T* dk = this->template grad_node<T>(1, j, width);
+    T* dk = this->template grad_node<T>(1, j);
     for (int64_t c = 0; c < width; ++c) store(acc[width + c], dk + c);
   }
 
@@ -82,7 +80,7 @@ struct Dot : Operands<T, I, H> {
     for (int64_t c = 0; c < width; ++c) acc[c] += more[c];
   }
   void store_destination(int64_t i, const A* acc) const {
-    T* dq = this->template grad_node<T>(2, i, width);
+    T* dq = this->template grad_node<T>(2, i);
     for (int64_t c = 0; c < width; ++c) store(acc[c] * scale, dq + c);
   }
 };

@@ -62,7 +62,7 @@ struct Additive : Operands<T, I, H> {
     for (int64_t h = 0; h < heads; ++h) du[h] += ds[h];
   }
   void store_source(int64_t j, const A* acc) const {
-    std::copy(acc + width, acc + width + heads, this->template grad_node<A>(1, j, heads));
+    std::copy(acc + width, acc + width + heads, this->template grad_node<A>(1, j));
   }
 
   int64_t destination_size() const { return heads; }
@@ -72,7 +72,7 @@ struct Additive : Operands<T, I, H> {
       for (int64_t h = 0; h < heads; ++h) dw[h] += ds[p * heads + h];
   }
   void store_destination(int64_t i, const A* dw) const {
-    std::copy(dw, dw + heads, this->template grad_node<A>(2, i, heads));
+    std::copy(dw, dw + heads, this->template grad_node<A>(2, i));
   }
 };
 

@@ -22,26 +22,23 @@ struct Dynamic : Operands<T, I, H> {
         negative_slope(static_cast<A>(args.setting)),
         att(static_cast<const A*>(args.node[2])) {}
 
-  // Calls body(lanes, channel, pre-activation) for all channels of head h.
-  template <int W, class Body>
-  void pre_activations(int64_t h, const T* l, const T* r, const T* f, const Body& body) const {
-    for (int64_t c = h * size.channels; c < (h + 1) * size.channels; c += W) {
-      const auto t = load_vec<W>(l + c) + load_vec<W>(r + c);
-      body(c, f == nullptr ? t : t + load_vec<W>(f + c));
-    }
+  // l + r + f of W channels.
+  template <int W>
+  static typename Vec<A, W>::Type pre_activation(const T* l, const T* r, const T* f, int64_t c) {
+    const auto t = load_vec<W>(l + c) + load_vec<W>(r + c);
+    return f == nullptr ? t : t + load_vec<W>(f + c);
   }
 
   void score(const T* l, const T* r, const T* f, A* out) const {
-    with_lanes<A>(size, [&](auto lanes) {
-      constexpr int W = lanes;
-      for (int64_t h = 0; h < heads; ++h) {
-        typename Vec<A, W>::Type sum = {};
-        pre_activations<W>(h, l, r, f, [&](int64_t c, auto t) {
-          sum += load_vec<W>(att + c) * (t > 0 ? t : t * negative_slope);
-        });
-        out[h] = lane_sum<A, W>(sum);
+    const auto terms = [&](auto lanes, int64_t first) {
+      typename Vec<A, lanes>::Type sum = {};
+      for (int64_t c = first; c < first + size.channels; c += lanes) {
+        const auto t = pre_activation<lanes>(l, r, f, c);
+        sum += load_vec<lanes>(att + c) * (t > 0 ? t : t * negative_slope);
       }
-    });
+      return sum;
+    };
+    head_sums(size, terms, out);
   }
 
   // sum += ds[h] * att * leaky_relu'(l + r + f); and with `activated`, that += ds[h] *
@@ -51,13 +48,14 @@ struct Dynamic : Operands<T, I, H> {
       constexpr int W = lanes;
       using V = typename Vec<A, W>::Type;
       for (int64_t h = 0; h < heads; ++h)
-        pre_activations<W>(h, l, r, f, [&](int64_t c, V t) {
+        for (int64_t c = h * size.channels; c < (h + 1) * size.channels; c += W) {
+          const V t = pre_activation<W>(l, r, f, c);
           const V weight = ds[h] * load_vec<W>(att + c);
           store_vec<W>(load_vec<W>(sum + c) + (t > 0 ? weight : weight * negative_slope), sum + c);
-          if (activated == nullptr) return;
+          if (activated == nullptr) continue;
           const V y = t > 0 ? t : t * negative_slope;
           store_vec<W>(load_vec<W>(activated + c) + ds[h] * y, activated + c);
-        });
+        }
     });
   }
 
@@ -104,7 +102,7 @@ struct Dynamic : Operands<T, I, H> {
     }
   }
   void store_destination(int64_t i, const A* acc) const {
-    T* dr = this->template grad_node<T>(1, i, width);
+    T* dr = this->template grad_node<T>(1, i);
     for (int64_t c = 0; c < width; ++c) store(acc[c], dr + c);
   }
 };

@@ -8,7 +8,7 @@
 namespace GRAPHATTN_ISA {
 
 // Edges whose gradients are computed at a time, few enough to find their rows in the cache again.
-constexpr int64_t kChunk = 32;
+constexpr int64_t kChunk = 64;
 
 // A node's features: `channels` of each head, one head after the other.
 struct Layout {
@@ -65,18 +65,34 @@ void weighted_sum(const Layout& size, int64_t degree, int64_t known, const I* co
   });
 }
 
+// out[h] = sum of the lanes of terms(lanes, first channel of the head)
+template <class A, class Terms>
+void head_sums(const Layout& size, const Terms& terms, A* out) {
+  with_lanes<A>(size, [&](auto lanes) {
+    constexpr int W = lanes;
+    int64_t h = 0;
+#ifdef __AVX2__
+    if constexpr (W == 8 && std::is_same_v<A, float>)
+      for (; h + 8 <= size.heads; h += 8) {
+        typename Vec<A, W>::Type sums[8];
+        for (int k = 0; k < 8; ++k) sums[k] = terms(lanes, (h + k) * size.channels);
+        store_vec<W>(lane_sums(sums), out + h);
+      }
+#endif
+    for (; h < size.heads; ++h) out[h] = lane_sum<A, W>(terms(lanes, h * size.channels));
+  });
+}
+
 // out[h] = <left[h, :], right[h, :]>
 template <class T, class R>
 void dots(const Layout& size, const T* left, const R* right, Acc<T>* out) {
-  with_lanes<Acc<T>>(size, [&](auto lanes) {
-    constexpr int W = lanes;
-    for (int64_t h = 0; h < size.heads; ++h) {
-      typename Vec<Acc<T>, W>::Type sum = {};
-      for (int64_t c = h * size.channels; c < (h + 1) * size.channels; c += W)
-        sum += load_vec<W>(left + c) * load_vec<W>(right + c);
-      out[h] = lane_sum<Acc<T>, W>(sum);
-    }
-  });
+  const auto terms = [&](auto lanes, int64_t first) {
+    typename Vec<Acc<T>, lanes>::Type sum = {};
+    for (int64_t c = first; c < first + size.channels; c += lanes)
+      sum += load_vec<lanes>(left + c) * load_vec<lanes>(right + c);
+    return sum;
+  };
+  head_sums(size, terms, out);
 }
 
 // Replaces scores[e, h] by exp(score - shift), with the largest score of each head as its shift, and
