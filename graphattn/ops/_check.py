@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 __all__ = [
+    "check_count",
     "check_draw",
     "check_edge_index",
     "check_range",
@@ -26,6 +29,7 @@ def check_edge_index(edge_index: Tensor, *, num_src: int, num_dst: int) -> None:
         TypeError: If ``edge_index`` does not hold ``int32`` or ``int64``.
         ValueError: If its shape is not ``[2, E]``, or an index is negative or too large.
     """
+    _check_dense(edge_index, "edge_index")
     if edge_index.dtype not in _INDEX_DTYPES:
         raise TypeError(f"'edge_index' must be int32 or int64, got {edge_index.dtype}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
@@ -48,6 +52,19 @@ def check_range(index: Tensor, name: str, count: int) -> None:
         raise ValueError(f"'{name}' must lie in [0, {count}), one entry per node; got {bad}")
 
 
+def check_count(count: int, name: str) -> None:
+    """Check a number of nodes.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is negative.
+    """
+    if not isinstance(count, (int, torch.SymInt)) or isinstance(count, bool):
+        raise TypeError(f"'{name}' must be a whole number, got {count!r}")
+    if count < 0:
+        raise ValueError(f"'{name}' must not be negative, got {count}")
+
+
 def check_draw(dropout: float, seed: Tensor | None) -> None:
     """Check the probability and the seed of a dropout.
 
@@ -55,6 +72,8 @@ def check_draw(dropout: float, seed: Tensor | None) -> None:
         TypeError: If the seed is no tensor of ``int64``.
         ValueError: If the probability is outside of ``[0, 1]``, or the seed not of shape ``[1]``.
     """
+    if not isinstance(dropout, (int, float)):
+        raise TypeError(f"'dropout' must be a number, got {dropout!r}")
     if not 0.0 <= dropout <= 1.0:
         raise ValueError(f"'dropout' must lie in [0, 1], got {dropout}")
     if seed is None:
@@ -70,7 +89,8 @@ def check_self_loops(num_self_loops: int, num_nodes: int) -> None:
     Raises:
         ValueError: If there are fewer nodes that are source and destination.
     """
-    if not 0 <= num_self_loops <= num_nodes:
+    check_count(num_self_loops, "num_self_loops")
+    if num_self_loops > num_nodes:
         raise ValueError(
             f"'num_self_loops' must lie in [0, {num_nodes}], the nodes that are source and "
             f"destination; got {num_self_loops}"
@@ -83,6 +103,8 @@ def check_shape(tensor: Tensor, name: str, shape: tuple[int | None, ...]) -> Non
     Raises:
         ValueError: If it differs.
     """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"'{name}' must be a tensor, got {type(tensor).__name__}")
     fits = tensor.dim() == len(shape) and all(
         want is None or got == want for got, want in zip(tensor.shape, shape, strict=True)
     )
@@ -91,7 +113,7 @@ def check_shape(tensor: Tensor, name: str, shape: tuple[int | None, ...]) -> Non
         raise ValueError(f"'{name}' must have shape [{words}], got {list(tensor.shape)}")
 
 
-def check_values(edge_index: Tensor, **values: Tensor | None) -> None:
+def check_values(edge_index: Tensor, **values: Any) -> None:
     """Check that all values are floating point, and on one device together with the edges.
 
     Args:
@@ -102,11 +124,13 @@ def check_values(edge_index: Tensor, **values: Tensor | None) -> None:
         TypeError: If one holds no floating point numbers.
         ValueError: If one is on another device.
     """
+    _check_dense(edge_index, "edge_index")
     first = next(iter(values))
     device = edge_index.device
     for name, tensor in values.items():
-        if tensor is None:
+        if tensor is None and name != first:
             continue
+        _check_dense(tensor, name)
         if not tensor.is_floating_point():
             raise TypeError(f"'{name}' must be floating point, got {tensor.dtype}")
         if name == first:
@@ -115,3 +139,10 @@ def check_values(edge_index: Tensor, **values: Tensor | None) -> None:
             raise ValueError(f"'{name}' must be on {device} as '{first}', got {tensor.device}")
     if edge_index.device != device:
         raise ValueError(f"'edge_index' must be on {device} as '{first}', got {edge_index.device}")
+
+
+def _check_dense(tensor: object, name: str) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"'{name}' must be a tensor, got {type(tensor).__name__}")
+    if tensor.layout != torch.strided:
+        raise TypeError(f"'{name}' must be dense, got layout {tensor.layout}")

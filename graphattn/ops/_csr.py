@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphattn.ops import _native
+from graphattn.ops._check import check_count
 from graphattn.ops._dispatch import choose
 from graphattn.ops.self_loops import append_self_loops
 
@@ -58,6 +59,10 @@ def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
         >>> csr.rowptr.tolist(), csr.col.tolist(), csr.edge.tolist()
         ([0, 1, 3], [1, 2, 0], [2, 0, 1])
     """
+    for name, count in (("num_src", num_src), ("num_dst", num_dst)):
+        check_count(count, name)
+    if not isinstance(edge_index, Tensor):
+        raise TypeError(f"'edge_index' must be a tensor, got {type(edge_index).__name__}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(f"'edge_index' must have shape [2, E], got {list(edge_index.shape)}")
     if edge_index.dtype not in (torch.int32, torch.int64):

@@ -174,8 +174,8 @@ class GATConv(AttentionConv):
             found: tuple[Tensor, ...] = linear(x, torch.cat(scorers), features=features)
             if not features:
                 return found
-            return found[0].unflatten(1, (self.heads, self.out_channels)), *found[1:]
-        values = linear(x).unflatten(1, (self.heads, self.out_channels))
+            return found[0].view(-1, self.heads, self.out_channels), *found[1:]
+        values = linear(x).view(-1, self.heads, self.out_channels)
         scores = [_score(values, att) for att in scorers]
         return (values, *scores) if features else tuple(scores)
 

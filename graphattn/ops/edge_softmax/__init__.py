@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_range, check_shape, check_values
+from graphattn.ops._check import check_count, check_range, check_shape, check_values
 from graphattn.ops._dispatch import choose
 from graphattn.ops.edge_softmax import cpu, reference
 
@@ -49,6 +49,7 @@ def edge_softmax(score: Tensor, index: Tensor, *, num_nodes: int) -> Tensor:
                 [1.0000]])
     """
     check_values(index, score=score)
+    check_count(num_nodes, "num_nodes")
     check_shape(score, "score", (None, None))
     check_shape(index, "index", (score.size(0),))
     check_range(index, "index", num_nodes)

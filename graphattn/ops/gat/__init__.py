@@ -109,8 +109,8 @@ def gat_attend(
         ValueError: If a shape does not fit, inputs are on several devices or, on the CPU, an index
             is out of range.
     """
-    check_shape(x, "x", (score_src.size(0), score_src.size(-1), None))
     _check(score_src, score_dst, edge_index, edge_score, num_self_loops, x=x, bias=bias)
+    check_shape(x, "x", (score_src.size(0), score_src.size(1), None))
     if bias is not None:
         check_shape(bias, "bias", x.shape[1:])
     seed = seed_of(dropout, seed, x.device)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphattn.ops._attend import Call, attend
-from graphattn.ops._check import check_edge_index, check_shape, check_values
+from graphattn.ops._check import check_count, check_edge_index, check_shape, check_values
 from graphattn.ops._dispatch import choose
 from graphattn.ops._dropout import seed_of
 from graphattn.ops.score import reference
@@ -57,6 +57,7 @@ def score_attend(
         tensor([0., 2.])
     """
     check_values(edge_index, x=x, score=score)
+    check_count(num_dst, "num_dst")
     check_shape(x, "x", (None, None, None))
     check_edge_index(edge_index, num_src=x.size(0), num_dst=num_dst)
     check_shape(score, "score", (edge_index.size(1), x.size(1)))

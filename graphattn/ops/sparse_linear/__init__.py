@@ -37,6 +37,8 @@ def sparse_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     """
     _check_csr(x)
     check_shape(weight, "weight", (None, x.size(1)))
+    if bias is not None:
+        check_shape(bias, "bias", (weight.size(0),))
     if x.requires_grad:
         raise ValueError("'x' is sparse and requires a gradient; make it dense to differentiate it")
     if choose("sparse_linear", x.device.type).implementation == "cpu":
@@ -69,6 +71,8 @@ def sparse_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
 
 
 def _check_csr(x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"'x' must be a tensor, got {type(x).__name__}")
     if x.layout != torch.sparse_csr:
         raise TypeError(f"'x' must be a torch.sparse_csr tensor, got layout {x.layout}")
     check_shape(x, "x", (None, None))

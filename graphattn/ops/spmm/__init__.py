@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphattn.ops._attend import Call, attend
-from graphattn.ops._check import check_edge_index, check_shape, check_values
+from graphattn.ops._check import check_count, check_edge_index, check_shape, check_values
 from graphattn.ops._dispatch import choose
 from graphattn.ops.spmm import reference
 
@@ -43,6 +43,7 @@ def spmm(x: Tensor, weight: Tensor, edge_index: Tensor, *, num_dst: int) -> Tens
                 [[20.5000]]])
     """
     check_values(edge_index, x=x, weight=weight)
+    check_count(num_dst, "num_dst")
     check_shape(x, "x", (None, None, None))
     check_edge_index(edge_index, num_src=x.size(0), num_dst=num_dst)
     check_shape(weight, "weight", (edge_index.size(1), x.size(1)))
