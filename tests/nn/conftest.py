@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from torch_geometric import EdgeIndex
 from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
 from torch_geometric.testing import assert_module
@@ -352,6 +353,21 @@ def survives_copies_and_checkpoints(layer: Layer, peer: Layer) -> None:
         torch.testing.assert_close(twin(x, EDGES), conv(x, EDGES), atol=0, rtol=0)
 
 
+def recomputes_under_activation_checkpointing(layer: Layer, peer: Layer) -> None:
+    conv = layer(WIDTH, 4, heads=2, dropout=0.5)
+
+    def wrapped(x: Tensor, edges: Tensor) -> Tensor:
+        out: Tensor = checkpoint(conv, x, edges, use_reentrant=False)
+        return out
+
+    wrapped.zero_grad = conv.zero_grad  # type: ignore[attr-defined]
+    wrapped.parameters = conv.parameters  # type: ignore[attr-defined]
+    torch.manual_seed(5)
+    expected = gradients(conv, features(), EDGES)
+    torch.manual_seed(5)
+    assert_same(gradients(wrapped, features(), EDGES), expected, atol=0, rtol=0)
+
+
 def names_what_is_wrong(layer: Layer, peer: Layer) -> None:
     conv, x = layer(WIDTH, 4, heads=2), features()
     edge_attr = torch.randn(EDGES.size(1), 3)
@@ -436,6 +452,7 @@ CHECKS = [
     works_in_half_precision,
     repeats_bit_by_bit,
     survives_copies_and_checkpoints,
+    recomputes_under_activation_checkpointing,
     names_what_is_wrong,
 ]
 
