@@ -14,7 +14,7 @@ from graphattn.ops._check import check_count
 from graphattn.ops._dispatch import choose
 from graphattn.ops.self_loops import append_self_loops
 
-__all__ = ["CSR", "build_csr", "cached_csr"]
+__all__ = ["CSR", "Pieces", "build_csr", "cached_csr", "cached_pieces"]
 
 _INT32_MAX = 2**31 - 1
 
@@ -37,6 +37,19 @@ class CSR(NamedTuple):
     """Destination of the edge at each transposed position. Shape ``[E]``."""
     position: Tensor
     """Position of each transposed edge in the rows by destination. Shape ``[E]``."""
+
+
+class Pieces(NamedTuple):
+    """Pieces of the rows that are too long for one worker, in the order of rows and edges."""
+
+    hub: Tensor
+    """The rows that were cut. Shape ``[K]``."""
+    first: Tensor
+    """First piece of each of them, then the number of pieces. Shape ``[K + 1]``."""
+    row: Tensor
+    """Row of every piece. Shape ``[P]``."""
+    begin: Tensor
+    """First position of every piece. Shape ``[P]``."""
 
 
 def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
@@ -104,6 +117,36 @@ def cached_csr(edge_index: Tensor, num_self_loops: int, *, num_src: int, num_dst
     return csr
 
 
+def cached_pieces(ptr: Tensor, size: int) -> Pieces:
+    """Cut rows of more than ``size`` edges into pieces, kept for as long as the row pointers live.
+
+    Args:
+        ptr: ``rowptr`` or ``tptr`` of a :class:`CSR`, which nobody changes. Shape ``[N + 1]``.
+        size: Edges of a piece.
+
+    Returns:
+        The pieces, in the dtype of ``ptr``.
+    """
+    key = (id(ptr), size)
+    found = _PIECES.get(key)
+    if found is None:
+        found = _PIECES[key] = _cut(ptr, size)
+        weakref.finalize(ptr, _PIECES.pop, key, None)
+    return found
+
+
+def _cut(ptr: Tensor, size: int) -> Pieces:
+    degree = ptr.diff()
+    hub = (degree > size).nonzero().squeeze(1)
+    count = (degree[hub] + size - 1) // size
+    first = torch.cat([count.new_zeros(1), count.cumsum(0)])
+    owner = torch.repeat_interleave(count)
+    begin = ptr[hub][owner] + (torch.arange(len(owner), device=ptr.device) - first[owner]) * size
+    parts = (hub, first, hub[owner], begin)
+    return Pieces(*(part.to(ptr.dtype) for part in parts))
+
+
+_PIECES: dict[tuple[int, int], Pieces] = {}
 _CACHE: dict[tuple[int, int, int, int], tuple[tuple[int, ...], CSR]] = {}
 
 

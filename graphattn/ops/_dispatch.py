@@ -17,7 +17,7 @@ from types import MappingProxyType
 import torch
 
 from graphattn._core.errors import unknown_name
-from graphattn.ops import _native
+from graphattn.ops import _native, _triton
 
 __all__ = ["ENVIRONMENT_SWITCH", "Choice", "choices", "choose", "use_implementation"]
 
@@ -29,15 +29,15 @@ FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "aero_propagate": frozenset({"cpu"}),
         "build_csr": frozenset({"cpu"}),
-        "dot_attend": frozenset({"cpu"}),
+        "dot_attend": frozenset({"cpu", "gpu"}),
         "edge_softmax": frozenset({"cpu"}),
-        "gat_attend": frozenset({"cpu"}),
-        "gatv2_attend": frozenset({"cpu"}),
+        "gat_attend": frozenset({"cpu", "gpu"}),
+        "gatv2_attend": frozenset({"cpu", "gpu"}),
         "sample_neighbors": frozenset({"cpu"}),
-        "score_attend": frozenset({"cpu"}),
+        "score_attend": frozenset({"cpu", "gpu"}),
         "sparse_linear": frozenset({"cpu"}),
         "split_linear": frozenset({"cpu"}),
-        "spmm": frozenset({"cpu"}),
+        "spmm": frozenset({"cpu", "gpu"}),
     }
 )
 """Every op, with the implementations it has besides its reference."""
@@ -100,24 +100,37 @@ def choose(op: str, device: str) -> Choice:
 
     Raises:
         ValueError: If ``GRAPHATTN_IMPLEMENTATION`` names no implementation.
-        RuntimeError: If the native library is asked for and missing.
+        RuntimeError: If the native library or Triton is asked for and missing.
     """
     wish = _wishes.get().get(op) or os.environ.get(ENVIRONMENT_SWITCH)
     fast = _OF_DEVICE.get(device)
+    if wish is not None and _checked(wish) == "gpu" and "gpu" in FAST_PATHS[op]:
+        if (missing := _why_missing("gpu")) is not None:
+            raise RuntimeError(f"{wish!r} was asked for, but {missing}")
+        if device == "cpu" and _triton.interprets():
+            return Choice(op, device, "gpu", "'gpu' was asked for, Triton interprets it")
     if wish is not None and _checked(wish) != fast:
         return Choice(op, device, "reference", f"{wish!r} was asked for")
     if fast is None or fast not in FAST_PATHS[op]:
         return Choice(op, device, "reference", f"no other implementation on {device} yet")
-    if fast == "cpu" and (missing := _native.why_missing()) is not None:
+    if (missing := _why_missing(fast)) is not None:
         if wish is not None:
-            raise RuntimeError(f"{wish!r} was asked for, but the native library is {missing}")
-        return Choice(op, device, "reference", f"native library {missing}")
+            raise RuntimeError(f"{wish!r} was asked for, but {missing}")
+        return Choice(op, device, "reference", missing)
     return Choice(op, device, fast, "fastest here")
 
 
 def choices(device: str) -> list[Choice]:
     """What every op uses on ``device``, in alphabetical order."""
     return [choose(op, device) for op in sorted(FAST_PATHS)]
+
+
+def _why_missing(name: str) -> str | None:
+    """Why the fast implementations of that name can't be had, in words."""
+    if name == "gpu":
+        return _triton.why_missing()
+    missing = _native.why_missing()
+    return None if missing is None else f"the native library is {missing}"
 
 
 def _checked(name: str) -> str:

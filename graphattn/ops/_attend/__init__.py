@@ -7,15 +7,19 @@ small graphs; under ``torch.compile`` a custom op, which the compiler takes as i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from graphattn.ops._attend import cpu
+from graphattn.ops._attend import cpu, gpu
 
 __all__ = ["Call", "attend"]
+
+
+_FORMS: Mapping[str, Any] = MappingProxyType({"cpu": cpu, "gpu": gpu})
 
 
 class Call(NamedTuple):
@@ -190,11 +194,11 @@ def _call(settings: tuple[Any, ...], tensors: Sequence[Tensor | None]) -> Call:
 
 
 def _run_forward(call: Call) -> tuple[Tensor, Tensor]:
-    return cpu.forward(call)
+    return _FORMS[call.implementation].forward(call)
 
 
 def _run_backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor]:
-    return cpu.backward(call, out, norm, grad.contiguous())
+    return _FORMS[call.implementation].backward(call, out, norm, grad.contiguous())
 
 
 def _in_places(
