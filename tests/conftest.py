@@ -7,8 +7,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import torch
 
 mpl.use("agg")
+if not torch.cuda.is_available():
+    # Decided when triton is imported: its kernels then run on tensors of the CPU.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="session")

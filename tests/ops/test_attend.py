@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ from torch.autograd import gradcheck
 
 from graphattn.ops import (
     _native,
+    _triton,
     dot_attend,
     gat_attend,
     gatv2_attend,
@@ -22,14 +24,20 @@ from graphattn.ops import (
     spmm,
     use_implementation,
 )
+from graphattn.ops._attend import gpu
 
-FAST = [
-    pytest.param(
-        "cpu",
-        marks=pytest.mark.skipif(_native.why_missing() is not None, reason="no native library"),
-    )
-]
-every_fast_path = pytest.mark.parametrize("implementation", FAST)
+NO_NATIVE = pytest.mark.skipif(_native.why_missing() is not None, reason="no native library")
+# With a CUDA device `tests/gpu` runs them on that.
+NO_TRITON = pytest.mark.skipif(
+    not _triton.interprets(), reason=_triton.why_missing() or "Triton does not interpret here"
+)
+CPU = pytest.param("cpu", marks=NO_NATIVE)
+every_fast_path = pytest.mark.parametrize(
+    "implementation", [CPU, pytest.param("gpu", marks=NO_TRITON)]
+)
+native_alone = pytest.mark.parametrize("implementation", [CPU])
+# NumPy, on which the interpreter runs, warns of sums that overflow or are no numbers, as some must.
+pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
 
 
 class Sizes(NamedTuple):
@@ -165,19 +173,31 @@ def assert_equals_the_reference(given: Problem, implementation: str, dtype: torc
         )
 
 
+def skip_what_takes_long(implementation: str, graph: Any) -> None:
+    """The interpreter runs a thousand programs a second."""
+    if implementation == "gpu" and graph.num_src > 10:
+        pytest.skip("slow in the interpreter; there are smaller hubs below")
+
+
+SHAPES = [(1, 7), (8, 8), (3, 16), (2, 40), (4, 1)]
+CASES = [
+    *(pytest.param("cpu", t, *s, marks=NO_NATIVE) for t, s in product(TOLERANCE, SHAPES)),
+    *(pytest.param("gpu", t, *s, marks=NO_TRITON) for t, s in zip(TOLERANCE, SHAPES, strict=False)),
+]
+
+
 @every_op
-@every_fast_path
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize(("heads", "channels"), [(1, 7), (8, 8), (3, 16), (2, 40), (4, 1)])
+@pytest.mark.parametrize(("implementation", "dtype", "heads", "channels"), CASES)
 def test_equals_the_reference(
     op: Op, graph: Any, implementation: str, dtype: torch.dtype, heads: int, channels: int
 ) -> None:
+    skip_what_takes_long(implementation, graph)
     given = problem(op, *graph, heads=heads, channels=channels, dtype=dtype)
     assert_equals_the_reference(given, implementation, dtype)
 
 
 @every_op
-@every_fast_path
+@native_alone
 @pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
 def test_every_instruction_set(
     op: Op, implementation: str, isa: str, monkeypatch: pytest.MonkeyPatch
@@ -195,15 +215,21 @@ def test_every_instruction_set(
 @every_op
 @every_fast_path
 def test_optional_operands_may_be_absent(op: Op, graph: Any, implementation: str) -> None:
+    skip_what_takes_long(implementation, graph)
     given = problem(op, *graph, loops=False, dropout=0.0, optional=False)
     assert_equals_the_reference(given, implementation, torch.float64)
 
 
 @every_op
 @every_fast_path
-def test_hubs_are_worked_on_in_pieces(op: Op, implementation: str) -> None:
+def test_hubs_are_worked_on_in_pieces(
+    op: Op, implementation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # One node that 15,000 edges enter, and one that they leave.
     nodes, edges = 20_000, 15_000
+    if implementation == "gpu":
+        nodes, edges = 24, 20
+        monkeypatch.setattr(gpu, "PIECE", 8)
     spokes = torch.randperm(nodes)[:edges]
     hub = torch.full((edges,), 3)
     both = torch.stack([torch.cat([spokes, hub]), torch.cat([hub, spokes.flip(0)])])
@@ -218,12 +244,20 @@ def test_hubs_are_worked_on_in_pieces(op: Op, implementation: str) -> None:
 
 @every_op
 @every_fast_path
-def test_masked_pieces_of_a_hub(op: Op, implementation: str) -> None:
+def test_masked_pieces_of_a_hub(
+    op: Op, implementation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if "score" not in op.shapes(Sizes(1, 1, 1, 1, 1)):
         pytest.skip("takes no scores")
-    edges = torch.stack([torch.arange(9000), torch.zeros(9000, dtype=torch.long)])
-    given = problem(op, edges, 9000, 1, dropout=0.0)
-    given.operands["score"][:5000] = -torch.inf  # a whole piece and a part of the next
+    scale = 1
+    if implementation == "gpu":
+        scale = 200
+        monkeypatch.setattr(gpu, "PIECE", 4096 // scale)
+    degree = 9000 // scale
+    edges = torch.stack([torch.arange(degree), torch.zeros(degree, dtype=torch.long)])
+    given = problem(op, edges, degree, 1, dropout=0.0)
+    # A whole piece and a part of the next.
+    given.operands["score"][: 5000 // scale] = -torch.inf
     assert_equals_the_reference(given, implementation, torch.float64)
     given.operands["score"].fill_(-torch.inf)
     assert (given.solve(implementation, torch.float64)["output"] == 0).all()
@@ -238,20 +272,51 @@ def graphs(draw: st.DrawFn) -> tuple[Tensor, int, int]:
     return edges.reshape(-1, 2).t(), num_src, num_dst
 
 
+any_problem = given(
+    graph=graphs(), heads=st.integers(1, 5), channels=st.integers(1, 20), loops=st.booleans()
+)
+
+
 @every_op
-@every_fast_path
+@NO_NATIVE
 @settings(max_examples=60, deadline=None)
-@given(graph=graphs(), heads=st.integers(1, 5), channels=st.integers(1, 20), loops=st.booleans())
+@any_problem
 def test_any_graph(
-    op: Op,
-    implementation: str,
-    graph: tuple[Tensor, int, int],
-    heads: int,
-    channels: int,
-    loops: bool,
+    op: Op, graph: tuple[Tensor, int, int], heads: int, channels: int, loops: bool
 ) -> None:
     given = problem(op, *graph, heads=heads, channels=channels, loops=loops)
-    assert_equals_the_reference(given, implementation, torch.float64)
+    assert_equals_the_reference(given, "cpu", torch.float64)
+
+
+@every_op
+@NO_TRITON
+@settings(max_examples=5, deadline=None)
+@any_problem
+def test_any_graph_interpreted(
+    op: Op, graph: tuple[Tensor, int, int], heads: int, channels: int, loops: bool
+) -> None:
+    given = problem(op, *graph, heads=heads, channels=channels, loops=loops)
+    assert_equals_the_reference(given, "gpu", torch.float64)
+
+
+@every_op
+@NO_NATIVE
+@NO_TRITON
+def test_the_same_coefficients_are_dropped(op: Op) -> None:
+    if not op.takes_dropout:
+        pytest.skip("drops nothing")
+    # All coefficients alike, and features that name their edge: the output is the mask.
+    edges = torch.stack([torch.arange(16), torch.arange(16) // 8])
+    for dropout in (0.3, 0.7, 1.0):
+        given = problem(op, edges, 16, 2, loops=False, dropout=dropout, channels=16, optional=False)
+        for name, tensor in given.operands.items():
+            tensor.zero_()
+            if tensor.dim() == 3 and name in ("x", "x_src", "value"):
+                tensor.copy_(torch.eye(16).unsqueeze(1).expand_as(tensor))
+        for seed in (5, -1, (1 << 62) + 3):
+            given.options["seed"] = torch.tensor([seed])
+            cpu, interpreted = (given.solve(form, torch.float64) for form in ("cpu", "gpu"))
+            assert torch.equal(cpu["output"] == 0, interpreted["output"] == 0)
 
 
 @every_op
@@ -279,7 +344,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 @every_op
-@every_fast_path
+@native_alone
 def test_threads_and_runs_give_the_same_bits(op: Op, implementation: str) -> None:
     torch.manual_seed(0)
     edges = torch.randint(3000, (2, 30_000)) ** 2 // 3000
@@ -292,6 +357,15 @@ def test_threads_and_runs_give_the_same_bits(op: Op, implementation: str) -> Non
             runs.append(given.solve(implementation, torch.float32))
     for other in runs[1:]:
         assert all(torch.equal(value, other[name]) for name, value in runs[0].items())
+
+
+@every_op
+@NO_TRITON
+def test_interpreted_runs_give_the_same_bits(op: Op, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "PIECE", 8)
+    given = problem(op, torch.randint(4, (2, 50)), 9, 9, dtype=torch.float32)
+    first, second = (given.solve("gpu", torch.float32) for _ in range(2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 @every_op
@@ -311,19 +385,25 @@ def test_nothing_of_the_size_of_edges_is_saved(op: Op, implementation: str) -> N
     assert max(t.numel() for t in made) == nodes * 16
 
 
+def poisoned(empty: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same, but NaN stands where nothing was asked for."""
+
+    def fill(*args: Any, zero: bool = False) -> Tensor:
+        return empty(*args, zero=True) if zero else empty(*args).fill_(torch.nan)
+
+    return fill
+
+
 @every_op
 @every_fast_path
 def test_every_entry_is_written(
     op: Op, graph: Any, implementation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    skip_what_takes_long(implementation, graph)
     given = problem(op, *graph, heads=3, channels=5)
     expected = given.solve(implementation, torch.float64)
-    empty = _native.empty
-
-    def poisoned(shape: Any, dtype: torch.dtype, *, zero: bool = False) -> Tensor:
-        return empty(shape, dtype, zero=True) if zero else empty(shape, dtype).fill_(torch.nan)
-
-    monkeypatch.setattr(_native, "empty", poisoned)
+    for module in (_native, gpu):
+        monkeypatch.setattr(module, "empty", poisoned(module.empty))
     got = given.solve(implementation, torch.float64)
     assert all(torch.equal(value, got[name]) for name, value in expected.items())
 

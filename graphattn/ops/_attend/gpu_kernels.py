@@ -28,7 +28,6 @@ Operands that are not there are ``None``, which the compiler sees.
 
 from __future__ import annotations
 
-from typing import Any
 
 import triton
 import triton.language as tl
@@ -48,16 +47,16 @@ _NUMBERS = ["num_pieces", "num_rows", "threshold"]
 
 @triton.jit
 def _rows(
-    base: Any,
-    index: Any,
-    stride: Any,
-    head: Any,
-    channel: Any,
-    there: Any,
+    base: tl.tensor,
+    index: tl.tensor,
+    stride: tl.tensor,
+    head: tl.tensor,
+    channel: tl.tensor,
+    there: tl.tensor,
     H: tl.constexpr,
     C: tl.constexpr,
     ACC: tl.constexpr,
-) -> Any:
+) -> tl.tensor:
     """Rows of features; zero where there is none. Shape ``[len(index), BH, BC]``."""
     inside = (head < H)[None, :, None] & (channel < C)[None, None, :]
     offset = index[:, None, None] * stride + head[None, :, None] * C + channel[None, None, :]
@@ -65,30 +64,31 @@ def _rows(
 
 
 @triton.jit
-def _numbers(base: Any, index: Any, stride: Any, head: Any, there: Any, H: tl.constexpr) -> Any:
+def _numbers(base: tl.tensor, index: tl.tensor, stride: tl.tensor, head: tl.tensor, there: tl.tensor, H: tl.constexpr) -> tl.tensor:
     """One number per head; zero where there is none. Shape ``[len(index), BH]``."""
     mask = there[:, None] & (head < H)[None, :]
     return tl.load(base + index[:, None] * stride + head[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
-def _one(row: Any) -> Any:
+def _one(row: tl.tensor) -> tl.tensor:
     """The index of a single row, and that it is there, in the form of :func:`_rows`."""
-    index = row.to(tl.int64) + tl.zeros([1], tl.int64)
+    index = row + tl.zeros([1], tl.int64)
     return index, index >= 0
 
 
 @triton.jit
 def _store_row(
-    base: Any, row: Any, values: Any, head: Any, channel: Any, H: tl.constexpr, C: tl.constexpr
+    base: tl.tensor, row: tl.tensor, values: tl.tensor, head: tl.tensor, channel: tl.tensor, H: tl.constexpr, C: tl.constexpr
 ) -> None:
     """Write ``values``, shape ``[BH, BC]``, to a row of a contiguous tensor."""
-    offset = row.to(tl.int64) * (H * C) + head[:, None] * C + channel[None, :]
+    wide = row + tl.zeros([1, 1], tl.int64)
+    offset = wide * (H * C) + head[:, None] * C + channel[None, :]
     tl.store(base + offset, values, mask=(head < H)[:, None] & (channel < C)[None, :])
 
 
 @triton.jit
-def _span(item: Any, ptr: Any, piece_row: Any, piece_begin: Any, num_pieces: Any, PIECE: Any) -> Any:
+def _span(item: tl.tensor, ptr: tl.tensor, piece_row: tl.tensor, piece_begin: tl.tensor, num_pieces: tl.tensor, PIECE: tl.tensor) -> tl.tensor:
     """Row and edges of an item: pieces come first, then all rows, of which hubs are left empty."""
     row = item
     if piece_row is not None:
@@ -105,7 +105,7 @@ def _span(item: Any, ptr: Any, piece_row: Any, piece_begin: Any, num_pieces: Any
 
 
 @triton.jit
-def _mix(x: Any) -> Any:
+def _mix(x: tl.tensor) -> tl.tensor:
     x = x ^ (x >> 16)
     x = x * 0x21F0AAAD
     x = x ^ (x >> 15)
@@ -114,7 +114,7 @@ def _mix(x: Any) -> Any:
 
 
 @triton.jit
-def _dropout_factor(seed: Any, counter: Any, threshold: Any, scale: Any) -> Any:
+def _dropout_factor(seed: tl.tensor, counter: tl.tensor, threshold: tl.tensor, scale: tl.tensor) -> tl.tensor:
     """``dropout_factor`` of ``_dropout.py``. The seed is read here: the host need not know it."""
     key = tl.load(seed)
     # Casts keep the low half; all numbers are unsigned from here on.
@@ -124,12 +124,12 @@ def _dropout_factor(seed: Any, counter: Any, threshold: Any, scale: Any) -> Any:
 
 
 @triton.jit
-def _leaky(z: Any, SLOPE: tl.constexpr) -> Any:
+def _leaky(z: tl.tensor, SLOPE: tl.constexpr) -> tl.tensor:
     return tl.where(z > 0, z, z * SLOPE)
 
 
 @triton.jit
-def _sum_of(x: Any, other: Any, edge_x: Any) -> Any:
+def _sum_of(x: tl.tensor, other: tl.tensor, edge_x: tl.tensor) -> tl.tensor:
     total = x + other
     if edge_x is not None:
         total += edge_x
@@ -138,14 +138,14 @@ def _sum_of(x: Any, other: Any, edge_x: Any) -> Any:
 
 @triton.jit
 def _score(
-    x: Any,
-    first: Any,
-    second: Any,
-    edge_x: Any,
-    edge_score: Any,
+    x: tl.tensor,
+    first: tl.tensor,
+    second: tl.tensor,
+    edge_x: tl.tensor,
+    edge_score: tl.tensor,
     KIND: tl.constexpr,
     SETTING: tl.constexpr,
-) -> Any:
+) -> tl.tensor:
     """Scores from tiles of the operands, ``gat`` before its activation. Shape ``[BE, BH]``."""
     if KIND == "gat":
         score = first + second
@@ -166,7 +166,7 @@ def _score(
 
 
 @triton.jit
-def _take(shift: Any, total: Any, sums: Any, shift_two: Any, total_two: Any, sums_two: Any) -> Any:
+def _take(shift: tl.tensor, total: tl.tensor, sums: tl.tensor, shift_two: tl.tensor, total_two: tl.tensor, sums_two: tl.tensor) -> tl.tensor:
     """Two parts of a softmax with its weighted sum as one. Without scores a shift is -inf."""
     most = tl.maximum(shift, shift_two)
     safe = tl.where(most == -float("inf"), 0.0, most)
@@ -177,15 +177,15 @@ def _take(shift: Any, total: Any, sums: Any, shift_two: Any, total_two: Any, sum
 
 @triton.jit
 def _finish(
-    out: Any,
-    norm: Any,
-    bias: Any,
-    row: Any,
-    shift: Any,
-    total: Any,
-    sums: Any,
-    head: Any,
-    channel: Any,
+    out: tl.tensor,
+    norm: tl.tensor,
+    bias: tl.tensor,
+    row: tl.tensor,
+    shift: tl.tensor,
+    total: tl.tensor,
+    sums: tl.tensor,
+    head: tl.tensor,
+    channel: tl.tensor,
     H: tl.constexpr,
     C: tl.constexpr,
     SOFTMAX: tl.constexpr,
@@ -205,28 +205,28 @@ def _finish(
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def forward(
-    x: Any,
-    first: Any,
-    second: Any,
-    edge_x: Any,
-    edge_score: Any,
-    bias: Any,
-    seed: Any,
-    out: Any,
-    norm: Any,
-    part: Any,
-    part_norm: Any,
-    ptr: Any,
-    col: Any,
-    edge: Any,
-    piece_row: Any,
-    piece_begin: Any,
-    x_stride: Any,
-    first_stride: Any,
-    second_stride: Any,
-    num_pieces: Any,
-    threshold: Any,
-    scale: Any,
+    x: tl.tensor,
+    first: tl.tensor,
+    second: tl.tensor,
+    edge_x: tl.tensor,
+    edge_score: tl.tensor,
+    bias: tl.tensor,
+    seed: tl.tensor,
+    out: tl.tensor,
+    norm: tl.tensor,
+    part: tl.tensor,
+    part_norm: tl.tensor,
+    ptr: tl.tensor,
+    col: tl.tensor,
+    edge: tl.tensor,
+    piece_row: tl.tensor,
+    piece_begin: tl.tensor,
+    x_stride: tl.tensor,
+    first_stride: tl.tensor,
+    second_stride: tl.tensor,
+    num_pieces: tl.tensor,
+    threshold: tl.tensor,
+    scale: tl.tensor,
     KIND: tl.constexpr,
     SETTING: tl.constexpr,
     H: tl.constexpr,
@@ -306,13 +306,13 @@ def forward(
 
 @triton.jit
 def combine(
-    part: Any,
-    part_norm: Any,
-    bias: Any,
-    out: Any,
-    norm: Any,
-    hub: Any,
-    first_piece: Any,
+    part: tl.tensor,
+    part_norm: tl.tensor,
+    bias: tl.tensor,
+    out: tl.tensor,
+    norm: tl.tensor,
+    hub: tl.tensor,
+    first_piece: tl.tensor,
     H: tl.constexpr,
     C: tl.constexpr,
     BH: tl.constexpr,
@@ -345,10 +345,10 @@ def combine(
 
 @triton.jit
 def add_pieces(
-    part: Any,
-    out: Any,
-    hub: Any,
-    first_piece: Any,
+    part: tl.tensor,
+    out: tl.tensor,
+    hub: tl.tensor,
+    first_piece: tl.tensor,
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
     ACC: tl.constexpr,
@@ -366,14 +366,14 @@ def add_pieces(
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def record_rows(
-    out: Any,
-    grad: Any,
-    bias: Any,
-    norm: Any,
-    second: Any,
-    record: Any,
-    second_stride: Any,
-    num_rows: Any,
+    out: tl.tensor,
+    grad: tl.tensor,
+    bias: tl.tensor,
+    norm: tl.tensor,
+    second: tl.tensor,
+    record: tl.tensor,
+    second_stride: tl.tensor,
+    num_rows: tl.tensor,
     KIND: tl.constexpr,
     RECORD: tl.constexpr,
     H: tl.constexpr,
@@ -408,34 +408,34 @@ def record_rows(
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def backward_sources(
-    x: Any,
-    first: Any,
-    second: Any,
-    edge_x: Any,
-    edge_score: Any,
-    seed: Any,
-    grad: Any,
-    record: Any,
-    grad_score: Any,
-    grad_x: Any,
-    grad_first: Any,
-    grad_att: Any,
-    grad_edge_x: Any,
-    part_x: Any,
-    part_first: Any,
-    ptr: Any,
-    trow: Any,
-    positions: Any,
-    edge: Any,
-    piece_row: Any,
-    piece_begin: Any,
-    x_stride: Any,
-    first_stride: Any,
-    second_stride: Any,
-    num_rows: Any,
-    num_pieces: Any,
-    threshold: Any,
-    scale: Any,
+    x: tl.tensor,
+    first: tl.tensor,
+    second: tl.tensor,
+    edge_x: tl.tensor,
+    edge_score: tl.tensor,
+    seed: tl.tensor,
+    grad: tl.tensor,
+    record: tl.tensor,
+    grad_score: tl.tensor,
+    grad_x: tl.tensor,
+    grad_first: tl.tensor,
+    grad_att: tl.tensor,
+    grad_edge_x: tl.tensor,
+    part_x: tl.tensor,
+    part_first: tl.tensor,
+    ptr: tl.tensor,
+    trow: tl.tensor,
+    positions: tl.tensor,
+    edge: tl.tensor,
+    piece_row: tl.tensor,
+    piece_begin: tl.tensor,
+    x_stride: tl.tensor,
+    first_stride: tl.tensor,
+    second_stride: tl.tensor,
+    num_rows: tl.tensor,
+    num_pieces: tl.tensor,
+    threshold: tl.tensor,
+    scale: tl.tensor,
     KIND: tl.constexpr,
     SETTING: tl.constexpr,
     RECORD: tl.constexpr,
@@ -568,7 +568,7 @@ def backward_sources(
             # Of hubs this writes zeros, which the sum of the pieces replaces.
             _store_row(grad_x, row, d_x, head, channel, H, C)
             if KIND == "gat":
-                tl.store(grad_first + row.to(tl.int64) * H + head, d_first, mask=head < H)
+                tl.store(grad_first + j * H + head, d_first, mask=head < H)
             elif KIND == "dot":
                 _store_row(grad_first, row, d_first, head, channel, H, C)
     if KIND == "gatv2":
@@ -577,21 +577,21 @@ def backward_sources(
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def backward_destinations(
-    x: Any,
-    first: Any,
-    second: Any,
-    edge_x: Any,
-    grad_score: Any,
-    grad: Any,
-    part: Any,
-    ptr: Any,
-    col: Any,
-    edge: Any,
-    piece_row: Any,
-    piece_begin: Any,
-    x_stride: Any,
-    first_stride: Any,
-    num_pieces: Any,
+    x: tl.tensor,
+    first: tl.tensor,
+    second: tl.tensor,
+    edge_x: tl.tensor,
+    grad_score: tl.tensor,
+    grad: tl.tensor,
+    part: tl.tensor,
+    ptr: tl.tensor,
+    col: tl.tensor,
+    edge: tl.tensor,
+    piece_row: tl.tensor,
+    piece_begin: tl.tensor,
+    x_stride: tl.tensor,
+    first_stride: tl.tensor,
+    num_pieces: tl.tensor,
     KIND: tl.constexpr,
     SETTING: tl.constexpr,
     BY_EDGE: tl.constexpr,
