@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import matplotlib as mpl
 import pytest
 import torch
 
-mpl.use("agg")
+os.environ.setdefault("MPLBACKEND", "agg")
 if not torch.cuda.is_available():
     # Decided when triton is imported: its kernels then run on tensors of the CPU.
     os.environ.setdefault("TRITON_INTERPRET", "1")

@@ -106,7 +106,7 @@ def choose(op: str, device: str) -> Choice:
     fast = _OF_DEVICE.get(device)
     if wish is not None and _checked(wish) == "gpu" and "gpu" in FAST_PATHS[op]:
         if (missing := _why_missing("gpu")) is not None:
-            raise RuntimeError(f"{wish!r} was asked for, but {missing}")
+            raise RuntimeError(f"{wish!r} was asked for and can't be had: {missing}")
         if device == "cpu" and _triton.interprets():
             return Choice(op, device, "gpu", "'gpu' was asked for, Triton interprets it")
     if wish is not None and _checked(wish) != fast:
@@ -115,7 +115,7 @@ def choose(op: str, device: str) -> Choice:
         return Choice(op, device, "reference", f"no other implementation on {device} yet")
     if (missing := _why_missing(fast)) is not None:
         if wish is not None:
-            raise RuntimeError(f"{wish!r} was asked for, but {missing}")
+            raise RuntimeError(f"{wish!r} was asked for and can't be had: {missing}")
         return Choice(op, device, "reference", missing)
     return Choice(op, device, fast, "fastest here")
 
@@ -130,7 +130,7 @@ def _why_missing(name: str) -> str | None:
     if name == "gpu":
         return _triton.why_missing()
     missing = _native.why_missing()
-    return None if missing is None else f"the native library is {missing}"
+    return None if missing is None else f"native library {missing}"
 
 
 def _checked(name: str) -> str:

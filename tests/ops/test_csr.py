@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphattn.ops import CSR, _csr, _native, build_csr, use_implementation
-from graphattn.ops._csr import cached_csr
+from graphattn.ops._csr import cached_csr, cached_pieces
 
 HAS_NATIVE = _native.why_missing() is None
 IMPLEMENTATIONS = [
@@ -124,3 +124,23 @@ def test_loops_are_numbered_behind_the_edges() -> None:
     csr = cached_csr(edges, 2, num_src=2, num_dst=2)
     # The second loop of node 0 does not count, and both nodes have their own loops.
     assert csr.edge.tolist() == [1, 0, 3]
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_long_rows_are_cut_into_pieces(dtype: torch.dtype) -> None:
+    ptr = torch.tensor([0, 2, 9, 9, 12, 16], dtype=dtype)
+    pieces = cached_pieces(ptr, 3)
+    assert [part.tolist() for part in pieces] == [
+        [1, 4],
+        [0, 3, 5],
+        [1, 1, 1, 4, 4],
+        [2, 5, 8, 12, 15],
+    ]
+    assert all(part.dtype == dtype for part in pieces)
+    assert cached_pieces(ptr, 3) is pieces
+    assert len(cached_pieces(ptr, 7).row) == 0
+    assert len(cached_pieces(ptr[:1], 3).hub) == 0
+    before = len(_csr._PIECES)
+    del ptr
+    gc.collect()
+    assert len(_csr._PIECES) < before

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphattn.ops import _dispatch, _native
+from graphattn.ops import _dispatch, _native, _triton
 from graphattn.ops._dispatch import choices, choose, use_implementation
 
 needs_native = pytest.mark.skipif(
@@ -51,6 +51,31 @@ def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose("build_csr", "cpu").reason == "native library not built"
     with use_implementation("cpu"), pytest.raises(RuntimeError, match="'cpu' was asked for"):
         choose("build_csr", "cpu")
+
+
+def test_triton_serves_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_triton, "why_missing", lambda: None)
+    assert choose("gat_attend", "cuda").implementation == "gpu"
+    assert choose("edge_softmax", "cuda").reason == "no other implementation on cuda yet"
+    monkeypatch.setattr(_triton, "why_missing", lambda: "triton is not installed")
+    choice = choose("gat_attend", "cuda")
+    assert (choice.implementation, choice.reason) == ("reference", "triton is not installed")
+    with use_implementation("gpu"):
+        for device in ("cpu", "cuda"):
+            with pytest.raises(
+                RuntimeError, match="'gpu' was asked for and can't be had: triton is"
+            ):
+                choose("gat_attend", device)
+        assert choose("build_csr", "cpu").implementation == "reference"
+
+
+def test_triton_serves_the_cpu_if_it_interprets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_triton, "why_missing", lambda: None)
+    for interprets, implementation in ((True, "gpu"), (False, "reference")):
+        monkeypatch.setattr(_triton, "interprets", lambda answer=interprets: answer)
+        with use_implementation("gpu"):
+            assert choose("gat_attend", "cpu").implementation == implementation
+        assert choose("gat_attend", "cpu").implementation != "gpu"
 
 
 def test_all_ops_are_listed() -> None:

@@ -7,8 +7,7 @@ small graphs; under ``torch.compile`` a custom op, which the compiler takes as i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,9 +16,6 @@ from torch import Tensor
 from graphattn.ops._attend import cpu, gpu
 
 __all__ = ["Call", "attend"]
-
-
-_FORMS: Mapping[str, Any] = MappingProxyType({"cpu": cpu, "gpu": gpu})
 
 
 class Call(NamedTuple):
@@ -194,11 +190,12 @@ def _call(settings: tuple[Any, ...], tensors: Sequence[Tensor | None]) -> Call:
 
 
 def _run_forward(call: Call) -> tuple[Tensor, Tensor]:
-    return _FORMS[call.implementation].forward(call)
+    return (gpu if call.implementation == "gpu" else cpu).forward(call)
 
 
 def _run_backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor]:
-    return _FORMS[call.implementation].backward(call, out, norm, grad.contiguous())
+    form = gpu if call.implementation == "gpu" else cpu
+    return form.backward(call, out, norm, grad.contiguous())
 
 
 def _in_places(

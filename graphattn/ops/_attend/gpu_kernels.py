@@ -28,7 +28,6 @@ Operands that are not there are ``None``, which the compiler sees.
 
 from __future__ import annotations
 
-
 import triton
 import triton.language as tl
 
@@ -64,7 +63,14 @@ def _rows(
 
 
 @triton.jit
-def _numbers(base: tl.tensor, index: tl.tensor, stride: tl.tensor, head: tl.tensor, there: tl.tensor, H: tl.constexpr) -> tl.tensor:
+def _numbers(
+    base: tl.tensor,
+    index: tl.tensor,
+    stride: tl.tensor,
+    head: tl.tensor,
+    there: tl.tensor,
+    H: tl.constexpr,
+) -> tl.tensor:
     """One number per head; zero where there is none. Shape ``[len(index), BH]``."""
     mask = there[:, None] & (head < H)[None, :]
     return tl.load(base + index[:, None] * stride + head[None, :], mask=mask, other=0.0)
@@ -79,7 +85,13 @@ def _one(row: tl.tensor) -> tl.tensor:
 
 @triton.jit
 def _store_row(
-    base: tl.tensor, row: tl.tensor, values: tl.tensor, head: tl.tensor, channel: tl.tensor, H: tl.constexpr, C: tl.constexpr
+    base: tl.tensor,
+    row: tl.tensor,
+    values: tl.tensor,
+    head: tl.tensor,
+    channel: tl.tensor,
+    H: tl.constexpr,
+    C: tl.constexpr,
 ) -> None:
     """Write ``values``, shape ``[BH, BC]``, to a row of a contiguous tensor."""
     wide = row + tl.zeros([1, 1], tl.int64)
@@ -88,7 +100,14 @@ def _store_row(
 
 
 @triton.jit
-def _span(item: tl.tensor, ptr: tl.tensor, piece_row: tl.tensor, piece_begin: tl.tensor, num_pieces: tl.tensor, PIECE: tl.tensor) -> tl.tensor:
+def _span(
+    item: tl.tensor,
+    ptr: tl.tensor,
+    piece_row: tl.tensor,
+    piece_begin: tl.tensor,
+    num_pieces: tl.tensor,
+    PIECE: tl.tensor,
+) -> tl.tensor:
     """Row and edges of an item: pieces come first, then all rows, of which hubs are left empty."""
     row = item
     if piece_row is not None:
@@ -114,7 +133,9 @@ def _mix(x: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def _dropout_factor(seed: tl.tensor, counter: tl.tensor, threshold: tl.tensor, scale: tl.tensor) -> tl.tensor:
+def _dropout_factor(
+    seed: tl.tensor, counter: tl.tensor, threshold: tl.tensor, scale: tl.tensor
+) -> tl.tensor:
     """``dropout_factor`` of ``_dropout.py``. The seed is read here: the host need not know it."""
     key = tl.load(seed)
     # Casts keep the low half; all numbers are unsigned from here on.
@@ -166,7 +187,14 @@ def _score(
 
 
 @triton.jit
-def _take(shift: tl.tensor, total: tl.tensor, sums: tl.tensor, shift_two: tl.tensor, total_two: tl.tensor, sums_two: tl.tensor) -> tl.tensor:
+def _take(
+    shift: tl.tensor,
+    total: tl.tensor,
+    sums: tl.tensor,
+    shift_two: tl.tensor,
+    total_two: tl.tensor,
+    sums_two: tl.tensor,
+) -> tl.tensor:
     """Two parts of a softmax with its weighted sum as one. Without scores a shift is -inf."""
     most = tl.maximum(shift, shift_two)
     safe = tl.where(most == -float("inf"), 0.0, most)
@@ -611,10 +639,7 @@ def backward_destinations(
     channel = tl.arange(0, BC)
     item = tl.program_id(0)
     row, begin, end = _span(item, ptr, piece_row, piece_begin, num_pieces, PIECE)
-    if KIND == "gat":
-        sums = tl.zeros([BH], ACC)
-    else:
-        sums = tl.zeros([BH, BC], ACC)
+    sums = tl.zeros([BH], ACC) if KIND == "gat" else tl.zeros([BH, BC], ACC)
     if KIND == "gatv2":
         i, always = _one(row)
         a = _rows(first, i, first_stride, head, channel, always, H, C, ACC)
