@@ -190,12 +190,12 @@ def _call(settings: tuple[Any, ...], tensors: Sequence[Tensor | None]) -> Call:
 
 
 def _run_forward(call: Call) -> tuple[Tensor, Tensor]:
-    return (gpu if call.implementation == "gpu" else cpu).forward(call)
+    return gpu.forward(call) if call.implementation == "gpu" else cpu.forward(call)
 
 
 def _run_backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor]:
-    form = gpu if call.implementation == "gpu" else cpu
-    return form.backward(call, out, norm, grad.contiguous())
+    backward = gpu.backward if call.implementation == "gpu" else cpu.backward
+    return backward(call, out, norm, grad.contiguous())
 
 
 def _in_places(
