@@ -19,7 +19,7 @@ _SAID = {
 }
 
 
-def faster_than(kind: str, must: float, aim: float | None, *, ours: str = "ours") -> Goal:
+def faster_than(kind: str, must: float | None, aim: float | None, *, ours: str = "ours") -> Goal:
     """How many times longer the step of a peer takes than ours.
 
     Args:
@@ -33,7 +33,7 @@ def faster_than(kind: str, must: float, aim: float | None, *, ours: str = "ours"
 
 
 def less_memory_than(
-    kind: str, must: float, aim: float | None, *, of: Literal["peak", "held"] = "peak"
+    kind: str, must: float | None, aim: float | None, *, of: Literal["peak", "held"] = "peak"
 ) -> Goal:
     """How many times more memory the step of a peer takes than ours.
 
@@ -73,7 +73,7 @@ def of_the_floor(
     )
 
 
-def peak_at_most(must: float, aim: float | None) -> Goal:
+def peak_at_most(must: float | None, aim: float | None) -> Goal:
     """Our peak memory in MB.
 
     Args:

@@ -20,7 +20,15 @@ from graphattn.bench.peers import dgl_graph, import_dgl, pyg_forms, turbo_gnn
 from graphattn.nn import AttentionConv
 from graphattn.ops import build_csr
 
-__all__ = ["LAYERS", "LayerInputs", "LayerKind", "dropout_lineup", "lineup", "ours_alone"]
+__all__ = [
+    "LAYERS",
+    "LayerInputs",
+    "LayerKind",
+    "dropout_lineup",
+    "lineup",
+    "lineup_on",
+    "ours_alone",
+]
 
 # Destinations whose outputs and gradients are compared with float64, besides the largest hub.
 _CHECKED = 4096
@@ -153,6 +161,25 @@ def lineup(kind: LayerKind, inputs: LayerInputs, settings: Settings) -> Lineup:
     return Lineup(contenders, missing, prepared.reference(), prepared.note())
 
 
+def lineup_on(device: str, kind: LayerKind, inputs: LayerInputs, settings: Settings) -> Lineup:
+    """Ours and PyG's on a device.
+
+    Args:
+        device: The device.
+        kind: The layer.
+        inputs: What it is given.
+        settings: Wishes of the user.
+    """
+    prepared = _Prepared(kind, inputs, settings, device)
+    found = list(prepared.pyg())
+    return Lineup(
+        [prepared.ours(inputs), *(one for one in found if isinstance(one, Contender))],
+        [one for one in found if isinstance(one, Missing)],
+        prepared.reference(),
+        prepared.note(),
+    )
+
+
 def ours_alone(kind: LayerKind, inputs: LayerInputs, settings: Settings) -> Lineup:
     """Ours without peers, where these would take too much memory.
 
@@ -184,7 +211,9 @@ def dropout_lineup(kind: LayerKind, inputs: LayerInputs, settings: Settings) -> 
 class _Prepared:
     """Graph, inputs and weights that the contenders share."""
 
-    def __init__(self, kind: LayerKind, inputs: LayerInputs, settings: Settings) -> None:
+    def __init__(
+        self, kind: LayerKind, inputs: LayerInputs, settings: Settings, device: str = "cpu"
+    ) -> None:
         torch.manual_seed(0)
         graph = inputs.graph.scaled(settings.scale)
         self.kind = kind
@@ -192,27 +221,28 @@ class _Prepared:
         self.num_nodes = graph.num_nodes
         self.edges = graph.edge_index()
         looped = with_self_loops(self.edges, graph.num_nodes) if kind.self_loops else self.edges
-        self.looped = looped
-        self.x = torch.randn(graph.num_nodes, inputs.width, requires_grad=True)
-        self.grad = torch.randn(graph.num_nodes, inputs.width)
-        self.theirs = kind.theirs(inputs.width, inputs.heads, inputs.channels)
+        self.looped = looped.to(device)
+        self.x = torch.randn(graph.num_nodes, inputs.width).to(device).requires_grad_()
+        self.grad = torch.randn(graph.num_nodes, inputs.width).to(device)
+        self.theirs = kind.theirs(inputs.width, inputs.heads, inputs.channels).to(device)
         degree = torch.bincount(self.edges[1], minlength=graph.num_nodes)
         self.largest = int(degree.max())
         some = torch.randperm(graph.num_nodes)[:_CHECKED]
-        self.checked = torch.unique(torch.cat([some, degree.argmax().view(1)]))
+        self.checked = torch.unique(torch.cat([some, degree.argmax().view(1)])).to(device)
+        self.edges = self.edges.to(device)
 
     def step(self, layer: nn.Module, call: Callable[[Tensor], Tensor]) -> _Step:
         return _Step(layer, call, self.x, self.grad, self.checked)
 
     def ours(self, inputs: LayerInputs) -> Contender:
-        layer = self.kind.ours(self.theirs, inputs)
+        layer = self.kind.ours(self.theirs, inputs).to(self.x.device)
         dropout = f", dropout {inputs.dropout}" if inputs.dropout else ""
         step = self.step(layer, lambda x: layer(x, self.edges))
         return step.contender(f"graphattn {self.kind.name}{dropout}", "ours")
 
     def op(self, inputs: LayerInputs) -> Contender:
         """What the layer does on edges, without its dense projections; see the floor."""
-        layer = self.kind.ours(self.theirs, inputs)
+        layer = self.kind.ours(self.theirs, inputs).to(self.x.device)
         with torch.no_grad():
             values, operands = layer.operands(self.x, self.x, None, self.num_nodes)
         tensors = {name: one for name, one in operands.items() if isinstance(one, Tensor)}
@@ -275,7 +305,7 @@ class _Prepared:
     def reference(self) -> dict[str, Tensor]:
         """Results of PyG's layer in float64, on the edges into the checked nodes."""
         layer = copy.deepcopy(self.theirs).double()
-        wanted = torch.zeros(self.num_nodes, dtype=torch.bool)
+        wanted = torch.zeros(self.num_nodes, dtype=torch.bool, device=self.x.device)
         wanted[self.checked] = True
         edges = self.looped[:, wanted[self.looped[1]]]
         x = self.x.detach().double().requires_grad_()

@@ -38,6 +38,8 @@ class Contender:
     """A step whose results are compared with the reference, by name."""
     edges: int | None = None
     """Edges that one step stands for, where edges per second are asked for."""
+    memory: Callable[[], Usage | None] | None = None
+    """Runs a step and tells its memory, if that is not memory of the process."""
 
 
 class Missing(NamedTuple):
@@ -162,7 +164,7 @@ def measure(
                 continue
             playing = _fastest_forms(entries)
             for entry in playing if memory else ():
-                entry.usage = memory_of_step(entry.contender.forward, entry.contender.backward)
+                entry.usage = _usage(entry.contender)
                 _release(entry.contender)
     return Measured([entry.row() for entry in entries], missing)
 
@@ -221,6 +223,12 @@ def _first_step(contender: Contender, reference: Results) -> dict[str, float]:
 def _fastest_forms(entries: Sequence[_Entry]) -> list[_Entry]:
     kinds = {entry.contender.kind: entry for entry in sorted(entries, key=lambda e: -e.total)}
     return [entry for entry in entries if kinds[entry.contender.kind] is entry]
+
+
+def _usage(contender: Contender) -> Usage | None:
+    if contender.memory is not None:
+        return contender.memory()
+    return memory_of_step(contender.forward, contender.backward)
 
 
 def _release(contender: Contender) -> None:

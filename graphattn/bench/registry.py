@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from graphattn.bench import aero, cora_step, sampler
+import torch
+
+from graphattn.bench import aero, cora_step, gpu, sampler
 from graphattn.bench.case import Case, Goal, Kinds, Lineup, Settings
 from graphattn.bench.goals import faster_than, less_memory_than, of_the_floor, peak_at_most
 from graphattn.bench.graphs import CORA_SIZED, LARGE, TWELVE_MILLION
@@ -139,6 +141,32 @@ def _sampler() -> Case:
     )
 
 
+def _gpu() -> tuple[Case, ...]:
+    products = gpu.PRODUCTS
+    arxiv = LayerInputs(LARGE, 8, 8)
+    kinds = {"ours": torch.float32, "ours bf16": torch.bfloat16}
+    return (
+        Case(
+            "gpu arxiv",
+            str(arxiv),
+            lambda settings: gpu.layer_lineup(LAYERS["gat"], arxiv, settings),
+            (
+                faster_than("pyg", None, None),
+                faster_than("compiled", None, None),
+                less_memory_than("pyg", None, None),
+            ),
+            repeats=20,
+        ),
+        Case(
+            "gpu products",
+            f"{products}, gat_attend 8 x 8, forward and backward",
+            gpu.op_lineup,
+            (*(gpu.cold_rate(*each) for each in kinds.items()), peak_at_most(None, None)),
+            repeats=10,
+        ),
+    )
+
+
 GROUPS: Mapping[str, tuple[Case, ...]] = MappingProxyType(
     {
         "gat": _gat(),
@@ -156,6 +184,7 @@ GROUPS: Mapping[str, tuple[Case, ...]] = MappingProxyType(
                 threads="both",
             ),
         ),
+        "gpu": _gpu(),
     }
 )
 """Cases by group."""

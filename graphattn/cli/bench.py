@@ -28,7 +28,8 @@ class Bench:
     """
 
     cases: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Groups of cases to run (gat, gatv2, dot, aero, sampler, cora-step); all if none is named."""
+    """Groups of cases to run (gat, gatv2, dot, aero, sampler, cora-step, gpu); all if none is
+    named."""
     repeats: int | None = None
     """Rounds, instead of those of each case."""
     threads: tuple[int, ...] = ()
@@ -85,7 +86,7 @@ class Bench:
                 print(as_text(table), flush=True)
             tables += found
         if self.save is not None:
-            about = describe_environment(torch.device("cpu"))
+            about = describe_environment(torch.device("cuda" if name == "gpu" else "cpu"))
             about |= {"cpu": processor(), "command": self._command()}
             save_tables(tables, self.save / f"{name}.json", about)
 
