@@ -239,6 +239,7 @@ def test_hubs_are_worked_on_in_pieces(
     if implementation == "gpu":
         nodes, edges = 24, 20
         monkeypatch.setattr(gpu, "PIECE", 8)
+        monkeypatch.setattr(gpu, "WIDEST", 8)  # a row is shared out by heads, too
     spokes = torch.randperm(nodes)[:edges]
     hub = torch.full((edges,), 3)
     both = torch.stack([torch.cat([spokes, hub]), torch.cat([hub, spokes.flip(0)])])

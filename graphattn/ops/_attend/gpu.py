@@ -313,7 +313,7 @@ def _plan(call: Call) -> _Plan:
             **{f"{name}_stride": node.stride(0) for name, node in zip(names, nodes, strict=False)},
         },
         dropout={
-            "seed": call.seed,
+            "seed": None if call.seed is None else call.seed.to(nodes[0].device),
             "threshold": 2**32 - 1 if call.dropout >= 1.0 else int(call.dropout * 2.0**32),
             "scale": 0.0 if call.dropout >= 1.0 else 1.0 / (1.0 - call.dropout),
         },
