@@ -237,8 +237,8 @@ def test_hubs_are_worked_on_in_pieces(
     # One node that 15,000 edges enter, and one that they leave.
     nodes, edges = 20_000, 15_000
     if implementation == "gpu":
-        nodes, edges = 24, 20
-        monkeypatch.setattr(gpu, "PIECE", 8)
+        nodes, edges = 12, 9
+        monkeypatch.setattr(gpu, "PIECE", 4)
         monkeypatch.setattr(gpu, "WIDEST", 8)  # a row is shared out by heads, too
     spokes = torch.randperm(nodes)[:edges]
     hub = torch.full((edges,), 3)
