@@ -6,12 +6,13 @@ from typing import overload
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch.nn.functional import linear
 from torch_geometric import nn as pyg
 
 from graphattn.ops import sparse_linear, split_linear
 
-__all__ = ["Linear"]
+__all__ = ["Linear", "map_together"]
 
 
 class Linear(pyg.Linear):
@@ -55,11 +56,7 @@ class Linear(pyg.Linear):
             ValueError: If the width of ``x`` differs from ``in_channels``, or there are scorers and
                 a bias.
         """
-        if x.size(-1) != self.in_channels:
-            raise ValueError(
-                f"'x' has {x.size(-1)} features per node, expected {self.in_channels} "
-                "('in_channels')"
-            )
+        self.check_width(x)
         weight, sizes = self.weight, [self.out_channels]
         if scorers is not None:
             if self.bias is not None:
@@ -68,10 +65,55 @@ class Linear(pyg.Linear):
             rows = torch.einsum("shc,hcf->shf", scorers, by_head).flatten(0, 1)
             weight = torch.cat([weight, rows]) if features else rows
             sizes = sizes * features + [scorers.size(1)] * scorers.size(0)
-        if x.layout == torch.sparse_csr:
-            blocks = torch.split(sparse_linear(x, weight, self.bias), sizes, dim=1)
-        elif x.dim() == 2:
-            blocks = split_linear(x, weight, self.bias, sizes=sizes)
-        else:
-            blocks = torch.split(linear(x, weight, self.bias), sizes, dim=-1)
+        blocks = _product(x, weight, self.bias, sizes)
         return blocks[0] if scorers is None else blocks
+
+    def check_width(self, x: Tensor) -> None:
+        """Check that ``x`` has ``in_channels`` columns.
+
+        Raises:
+            ValueError: If it has not.
+        """
+        if x.size(-1) != self.in_channels:
+            raise ValueError(
+                f"'x' has {x.size(-1)} features per node, expected {self.in_channels} "
+                "('in_channels')"
+            )
+
+
+def map_together(x: Tensor, *maps: Module) -> tuple[Tensor, ...]:
+    """Apply several linear maps to one input, by a single product where that makes no difference.
+
+    Hooks run, and other modules than ours are called, one by one.
+
+    Args:
+        x: Dense or ``torch.sparse_csr``. Shape ``[N, in_channels]``.
+        *maps: The maps.
+
+    Returns:
+        What each of them gives, in their order.
+    """
+    plain = [one for one in maps if isinstance(one, Linear) and not _has_hooks(one)]
+    biases = [one.bias for one in plain if one.bias is not None]
+    if len(plain) < len(maps) or len(biases) not in (0, len(maps)) or x.dim() != 2:
+        return tuple(one(x) for one in maps)
+    for one in plain:
+        one.check_width(x)
+    weight = torch.cat([one.weight for one in plain])
+    bias = torch.cat(biases) if biases else None
+    return _product(x, weight, bias, [one.out_channels for one in plain])
+
+
+def _has_hooks(module: Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _product(
+    x: Tensor, weight: Tensor, bias: Tensor | None, sizes: list[int]
+) -> tuple[Tensor, ...]:
+    """A linear map in blocks of columns."""
+    if x.layout == torch.sparse_csr:
+        return torch.split(sparse_linear(x, weight, bias), sizes, dim=1)
+    if x.dim() == 2:
+        return split_linear(x, weight, bias, sizes=sizes)
+    return torch.split(linear(x, weight, bias), sizes, dim=-1)

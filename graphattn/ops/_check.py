@@ -89,8 +89,9 @@ def check_self_loops(num_self_loops: int, num_nodes: int) -> None:
     Raises:
         ValueError: If there are fewer nodes that are source and destination.
     """
-    check_count(num_self_loops, "num_self_loops")
-    if num_self_loops > num_nodes:
+    if not isinstance(num_self_loops, (int, torch.SymInt)):
+        raise TypeError(f"'num_self_loops' must be a whole number, got {num_self_loops!r}")
+    if not 0 <= num_self_loops <= num_nodes:
         raise ValueError(
             f"'num_self_loops' must lie in [0, {num_nodes}], the nodes that are source and "
             f"destination; got {num_self_loops}"

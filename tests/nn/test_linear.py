@@ -5,6 +5,7 @@ import torch
 from torch_geometric import nn as pyg
 
 from graphattn.nn import Linear
+from graphattn.nn.linear import map_together
 
 
 def test_sparse_equals_dense_and_pyg() -> None:
@@ -42,3 +43,21 @@ def test_scores_are_inner_products_of_the_heads(sparse: bool) -> None:
     torch.testing.assert_close(torch.cat(alone, dim=1), scores)
     with pytest.raises(ValueError, match="the map has a bias"):
         Linear(7, 6)(x.float(), scorers)
+
+
+def test_maps_of_one_input_are_one_product() -> None:
+    torch.manual_seed(0)
+    x, maps = torch.randn(4, 5), [Linear(5, 3), Linear(5, 2)]
+    for bias in (True, False):
+        maps = [Linear(5, 3, bias=bias), Linear(5, 2, bias=bias)]
+        for given in (x, x.to_sparse_csr()):
+            for one, out in zip(maps, map_together(given, *maps), strict=True):
+                torch.testing.assert_close(out, one(given))
+    seen: list[torch.Tensor] = []
+    maps[1].register_forward_hook(lambda module, inputs, out: seen.append(out))
+    *_, out = map_together(x, *maps)
+    assert seen[0] is out
+    replaced = map_together(x, torch.nn.Linear(5, 2), maps[0])
+    torch.testing.assert_close(replaced[1], maps[0](x))
+    with pytest.raises(ValueError, match="'x' has 4 features per node, expected 5"):
+        map_together(x[:, 1:], maps[0], maps[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj
@@ -17,7 +17,7 @@ from torch_geometric.utils import scatter
 from graphattn._core.errors import unknown_name
 from graphattn.nn.conv._edges import as_edge_list, check_matrix, with_weights
 from graphattn.nn.conv._watch import is_watched
-from graphattn.nn.linear import Linear
+from graphattn.nn.linear import Linear, map_together
 from graphattn.ops import append_self_loops
 from graphattn.ops._check import check_edge_index
 from graphattn.ops._dropout import draw_seed, edge_dropout
@@ -279,10 +279,10 @@ class AttentionConv(MessagePassing):
     def _linear(self, in_channels: int, out_channels: int, *, bias: bool = False) -> Linear:
         return Linear(in_channels, out_channels, bias=bias, weight_initializer="glorot")
 
-    def _heads(self, linear: Linear, x: Tensor) -> Tensor:
-        """Transform ``x`` and split the result by heads. ``[N, H, C]``."""
-        out: Tensor = linear(x)
-        return out.view(-1, self.heads, self.out_channels)
+    def _heads(self, x: Tensor, *linear: Module) -> tuple[Tensor, ...]:
+        """Transform ``x`` by each of the maps and split the results by heads. ``[N, H, C]``."""
+        shape = (-1, self.heads, self.out_channels)
+        return tuple(out.view(shape) for out in map_together(x, *linear))
 
     def _pair(self, x: Tensor | tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         if not isinstance(x, (Tensor, tuple, list)):

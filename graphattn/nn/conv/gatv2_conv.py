@@ -119,12 +119,18 @@ class GATv2Conv(AttentionConv):
         """See :meth:`AttentionConv.operands`."""
         if x_dst is None:
             raise ValueError("'x' is (x_src, None), but GATv2 scores need features 'x_dst'")
-        values = self._heads(self.lin_l, x_src)
-        same = x_dst is x_src and self.share_weights
-        return values, {
-            "x_dst": values if same else self._heads(self.lin_r, x_dst),
+        if x_dst is x_src:
+            maps = (self.lin_l,) if self.share_weights else (self.lin_l, self.lin_r)
+            transformed = self._heads(x_src, *maps)
+        else:
+            transformed = (*self._heads(x_src, self.lin_l), *self._heads(x_dst, self.lin_r))
+        edge_x = None
+        if edge_attr is not None:
+            (edge_x,) = self._heads(edge_attr, self.lin_edge)
+        return transformed[0], {
+            "x_dst": transformed[-1],
             "att": self.att.squeeze(0),
-            "edge_x": None if edge_attr is None else self._heads(self.lin_edge, edge_attr),
+            "edge_x": edge_x,
             "negative_slope": self.negative_slope,
         }
 

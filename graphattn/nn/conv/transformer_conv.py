@@ -108,11 +108,16 @@ class TransformerConv(AttentionConv):
         """See :meth:`AttentionConv.operands`."""
         if x_dst is None:
             raise ValueError("'x' is (x_src, None), but queries need features 'x_dst'")
-        return self._heads(self.lin_value, x_src), {
-            "query": self._heads(self.lin_query, x_dst),
-            "key": self._heads(self.lin_key, x_src),
-            "edge_x": None if edge_attr is None else self._heads(self.lin_edge, edge_attr),
-        }
+        sources, destinations = (self.lin_value, self.lin_key), (self.lin_query,)
+        if x_dst is x_src:
+            value, key, query = self._heads(x_src, *sources, *destinations)
+        else:
+            value, key = self._heads(x_src, *sources)
+            (query,) = self._heads(x_dst, *destinations)
+        edge_x = None
+        if edge_attr is not None:
+            (edge_x,) = self._heads(edge_attr, self.lin_edge)
+        return value, {"query": query, "key": key, "edge_x": edge_x}
 
     def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
         """See :meth:`AttentionConv.attention`."""

@@ -19,7 +19,7 @@ __all__ = ["Arguments", "backward", "forward", "pad"]
 
 # Numbers per node and head that backward gathers: those of the softmax, and more of some scores.
 _RECORD = MappingProxyType({"gat": 4, "gatv2": 3, "dot": 3, "given": 3, "spmm": 0})
-# Operands among the nodes' that are parameters: their gradients come in blocks.
+# The last of the nodes' operands where it is a parameter: its gradient comes in blocks.
 _PARAMETER = MappingProxyType({"gatv2": 2})
 
 
@@ -87,12 +87,10 @@ def backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor
     """
     heads = call.nodes[0].size(1)
     parameter = _PARAMETER.get(call.kernel)
-    if parameter is None:
-        grads = _native.empty_like(call.nodes)
-    else:
-        grads = [_native.empty(operand.shape, operand.dtype) for operand in call.nodes]
+    grads = _native.empty_like(call.nodes[:parameter])
+    if parameter is not None:
         blocks = -(-call.nodes[0].size(0) // _native.BLOCK)
-        grads[parameter] = norm.new_zeros(blocks, *call.nodes[parameter].shape)
+        grads.append(norm.new_zeros(blocks, *call.nodes[parameter].shape))
     # Edges that do not count, of which there are some only with self-loops, stay zero.
     edge_x, edge_score = (
         None

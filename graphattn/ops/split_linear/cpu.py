@@ -35,7 +35,7 @@ class _SplitLinear(torch.autograd.Function):
             torch.mm(x, weight.t(), out=out)
         else:
             torch.addmm(bias, x, weight.t(), out=out)
-        return torch.split(out, sizes, dim=1)
+        return torch.split(out, sizes, dim=1) if len(sizes) > 1 else (out,)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
