@@ -1,8 +1,9 @@
 """Which implementation of an op runs, and why.
 
 Every op has ``reference`` (plain torch, its definition). ``cpu`` (native C++) and ``gpu`` (Triton)
-are faster where they exist. Without a wish, the fastest that serves the device is taken; a wish
-comes, in this order, from :func:`use_implementation` or from ``GRAPHATTN_IMPLEMENTATION``.
+are faster where they exist; ``scatter`` (torch-scatter) is a third form of the segment reductions,
+taken on request only. Without a wish, the fastest that serves the device is taken; a wish comes, in
+this order, from :func:`use_implementation` or from ``GRAPHATTN_IMPLEMENTATION``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import MappingProxyType
 
 import torch
@@ -22,7 +24,7 @@ from graphattn.ops import _native, _triton
 __all__ = ["ENVIRONMENT_SWITCH", "Choice", "choices", "choose", "use_implementation"]
 
 ENVIRONMENT_SWITCH = "GRAPHATTN_IMPLEMENTATION"
-IMPLEMENTATIONS = ("reference", "cpu", "gpu")
+IMPLEMENTATIONS = ("reference", "cpu", "gpu", "scatter")
 _OF_DEVICE = MappingProxyType({"cpu": "cpu", "cuda": "gpu"})
 
 FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -30,14 +32,14 @@ FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
         "aero_propagate": frozenset({"cpu"}),
         "build_csr": frozenset({"cpu"}),
         "dot_attend": frozenset({"cpu", "gpu"}),
-        "edge_softmax": frozenset({"cpu"}),
+        "edge_softmax": frozenset({"cpu", "scatter"}),
         "gat_attend": frozenset({"cpu", "gpu"}),
         "gatv2_attend": frozenset({"cpu", "gpu"}),
         "sample_neighbors": frozenset({"cpu"}),
         "score_attend": frozenset({"cpu", "gpu"}),
         "sparse_linear": frozenset({"cpu"}),
         "split_linear": frozenset({"cpu"}),
-        "spmm": frozenset({"cpu", "gpu"}),
+        "spmm": frozenset({"cpu", "gpu", "scatter"}),
     }
 )
 """Every op, with the implementations it has besides its reference."""
@@ -56,7 +58,7 @@ class Choice:
     device: str
     """Device type, as torch names it."""
     implementation: str
-    """One of ``reference``, ``cpu``, ``gpu``."""
+    """One of ``reference``, ``cpu``, ``gpu``, ``scatter``."""
     reason: str
     """Why, in a few words."""
 
@@ -68,7 +70,7 @@ def use_implementation(name: str, *ops: str) -> Iterator[None]:
     Code under ``torch.compile`` keeps what was asked for when it was compiled.
 
     Args:
-        name: ``"reference"``, ``"cpu"`` or ``"gpu"``.
+        name: ``"reference"``, ``"cpu"``, ``"gpu"`` or ``"scatter"``.
         *ops: Names of the ops that are meant; all of them if none is given.
 
     Raises:
@@ -100,24 +102,23 @@ def choose(op: str, device: str) -> Choice:
 
     Raises:
         ValueError: If ``GRAPHATTN_IMPLEMENTATION`` names no implementation.
-        RuntimeError: If the native library or Triton is asked for and missing.
+        RuntimeError: If an implementation is asked for and what it stands on is missing.
     """
     wish = _wishes.get().get(op) or os.environ.get(ENVIRONMENT_SWITCH)
-    fast = _OF_DEVICE.get(device)
-    if wish is not None and _checked(wish) == "gpu" and "gpu" in FAST_PATHS[op]:
-        if (missing := _why_missing("gpu")) is not None:
-            raise RuntimeError(f"{wish!r} was asked for and can't be had: {missing}")
-        if device == "cpu" and _triton.interprets():
-            return Choice(op, device, "gpu", "'gpu' was asked for, Triton interprets it")
-    if wish is not None and _checked(wish) != fast:
-        return Choice(op, device, "reference", f"{wish!r} was asked for")
-    if fast is None or fast not in FAST_PATHS[op]:
-        return Choice(op, device, "reference", f"no other implementation on {device} yet")
-    if (missing := _why_missing(fast)) is not None:
+    fastest = _OF_DEVICE.get(device)
+    name = fastest if wish is None else _checked(wish)
+    if name is None or name not in FAST_PATHS[op]:
+        none = f"no other implementation on {device} yet"
+        return Choice(op, device, "reference", none if wish is None else f"{wish!r} was asked for")
+    if (missing := _why_missing(name)) is not None:
         if wish is not None:
             raise RuntimeError(f"{wish!r} was asked for and can't be had: {missing}")
         return Choice(op, device, "reference", missing)
-    return Choice(op, device, fast, "fastest here")
+    if name == fastest:
+        return Choice(op, device, name, "fastest here")
+    interpreted = name == "gpu" and device == "cpu" and _triton.interprets()
+    served = name if name == "scatter" or interpreted else "reference"
+    return Choice(op, device, served, f"{wish!r} was asked for")
 
 
 def choices(device: str) -> list[Choice]:
@@ -129,6 +130,8 @@ def _why_missing(name: str) -> str | None:
     """Why the fast implementations of that name can't be had, in words."""
     if name == "gpu":
         return _triton.why_missing()
+    if name == "scatter":
+        return None if find_spec("torch_scatter") else "torch-scatter is not installed"
     missing = _native.why_missing()
     return None if missing is None else f"native library {missing}"
 

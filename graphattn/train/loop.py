@@ -69,6 +69,7 @@ def fit(
         seed: Seeds the global generators at the start, from which dropout draws. The caller has
             initialised the model by then: seed before that too.
         batches: Mini-batches of an epoch, gone through anew in every epoch, such as a PyG loader.
+            Is told the epoch, from 0, if it has a method ``set_epoch``.
             Only the first ``batch_size`` nodes of a batch that has that entry are trained on. The
             default is the whole graph as the only batch.
         run: Where to keep metrics, weights and report; by default nothing is written.
@@ -206,6 +207,9 @@ class _Trainer:
     def _train_on_batches(self, epoch: int) -> Tensor:
         """Go through the batches once; the mean loss over their training nodes."""
         self.model.train()  # Fabric's wrapper takes several times as long
+        if callable(set_epoch := getattr(self.batches, "set_epoch", None)):
+            # What a loader draws depends on the epoch, also where a resumed run begins with it.
+            set_epoch(epoch - 1)
         total, nodes = torch.zeros((), device=self.fabric.device), 0
         for batch in self.batches:
             if batch is not self.data:

@@ -48,3 +48,14 @@ def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip(f"the native library is {_native.why_missing()}")
     with use_implementation(request.param):
         yield request.param
+
+
+@pytest.fixture(params=["reference", "cpu", "scatter"])
+def reduction(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The same for segment reductions, which torch-scatter has as well."""
+    if request.param == "scatter":
+        pytest.importorskip("torch_scatter", reason="torch-scatter is not installed")
+    if request.param == "cpu" and _native.why_missing() is not None:
+        pytest.skip(f"the native library is {_native.why_missing()}")
+    with use_implementation(request.param):
+        yield request.param

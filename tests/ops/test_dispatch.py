@@ -80,3 +80,14 @@ def test_triton_serves_the_cpu_if_it_interprets(monkeypatch: pytest.MonkeyPatch)
 
 def test_all_ops_are_listed() -> None:
     assert [choice.op for choice in choices("cpu")] == sorted(_dispatch.FAST_PATHS)
+
+
+def test_torch_scatter_serves_whom_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    with use_implementation("scatter"):
+        assert choose("build_csr", "cpu").implementation == "reference"
+        monkeypatch.setattr(_dispatch, "find_spec", lambda name: object())
+        assert choose("spmm", "cpu").implementation == "scatter"
+        assert choose("spmm", "cuda").reason == "'scatter' was asked for"
+        monkeypatch.setattr(_dispatch, "find_spec", lambda name: None)
+        with pytest.raises(RuntimeError, match="torch-scatter is not installed"):
+            choose("spmm", "cpu")

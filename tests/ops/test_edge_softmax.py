@@ -9,7 +9,7 @@ from torch_geometric.utils import softmax
 
 from graphattn.ops import edge_softmax
 
-pytestmark = pytest.mark.usefixtures("implementation")
+pytestmark = pytest.mark.usefixtures("reduction")
 
 TOLERANCE = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 

@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 
 from graphattn.ops import spmm
 
-pytestmark = pytest.mark.usefixtures("implementation")
+pytestmark = pytest.mark.usefixtures("reduction")
 
 TOLERANCE = {torch.float64: 1e-14, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -246,6 +246,22 @@ def test_the_whole_graph_is_the_default_batch(graph: Data, make_model: MakeModel
         quiet(make_model(), graph).numbers()
         == quiet(make_model(), graph, batches=[graph]).numbers()
     )
+
+
+def test_loaders_are_told_the_epoch(graph: Data, make_model: MakeModel, run: RunFolder) -> None:
+    class Told(list[Data]):
+        epochs: ClassVar[list[int]] = []
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epochs.append(epoch)
+
+    quiet(make_model(), graph, TrainConfig(max_epochs=3), batches=Told([graph]), run=run)
+    config = TrainConfig(max_epochs=3)
+    assert Told.epochs == [0, 1, 2]
+    (run.path / "report.json").unlink()
+    run.resume_path.unlink()
+    quiet(make_model(), graph, config, batches=Told([graph]), run=run, resume=True)
+    assert Told.epochs == [0, 1, 2, 0, 1, 2]
 
 
 def test_several_batches_make_an_epoch(graph: Data, make_model: MakeModel, run: RunFolder) -> None:

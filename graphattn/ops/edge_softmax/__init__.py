@@ -7,7 +7,7 @@ from torch import Tensor
 
 from graphattn.ops._check import check_count, check_range, check_shape, check_values
 from graphattn.ops._dispatch import choose
-from graphattn.ops.edge_softmax import cpu, reference
+from graphattn.ops.edge_softmax import cpu, reference, scatter
 
 __all__ = ["edge_softmax"]
 
@@ -53,7 +53,9 @@ def edge_softmax(score: Tensor, index: Tensor, *, num_nodes: int) -> Tensor:
     check_shape(score, "score", (None, None))
     check_shape(index, "index", (score.size(0),))
     check_range(index, "index", num_nodes)
-    fast = choose("edge_softmax", score.device.type).implementation == "cpu"
-    if fast and not torch.compiler.is_compiling():
+    implementation = choose("edge_softmax", score.device.type).implementation
+    if implementation == "cpu" and not torch.compiler.is_compiling():
         return cpu.edge_softmax(score, index, num_nodes)
+    if implementation == "scatter":
+        return scatter.edge_softmax(score, index, num_nodes)
     return reference.edge_softmax(score, index, num_nodes)

@@ -8,7 +8,7 @@ from torch import Tensor
 from graphattn.ops._attend import Call, attend
 from graphattn.ops._check import check_count, check_edge_index, check_shape, check_values
 from graphattn.ops._dispatch import choose
-from graphattn.ops.spmm import reference
+from graphattn.ops.spmm import reference, scatter
 
 __all__ = ["spmm"]
 
@@ -50,6 +50,8 @@ def spmm(x: Tensor, weight: Tensor, edge_index: Tensor, *, num_dst: int) -> Tens
     implementation = choose("spmm", x.device.type).implementation
     if implementation == "reference":
         return reference.spmm(x, weight, edge_index, num_dst)
+    if implementation == "scatter":
+        return scatter.spmm(x, weight, edge_index, num_dst)
     return attend(
         Call(
             implementation,
