@@ -2,7 +2,8 @@
 
 Importing ``graphattn`` loads neither torch nor torch_geometric; the sub-packages do.
 
-- :mod:`graphattn.nn`: layers to use in PyG models (``GATConv``, ``GATv2Conv``).
+- :mod:`graphattn.nn`: layers to use in PyG models (``GATConv``, ``GATv2Conv``,
+  ``TransformerConv``, ``AEROConv``).
 - :mod:`graphattn.models`: whole networks (``GAT``, ``GATv2``).
 - :mod:`graphattn.ops`: the functions on tensors that the layers are made of.
 - :mod:`graphattn.data`: data sets by name, checked against their cards.

@@ -22,10 +22,10 @@ class Bench:
     """Measure ours against peers in one process, in turns, and print tables.
 
     Times are minima over rounds; a timed step comes right after an untimed one of the same program.
-    Peers are found at run time; one that is not here, or fails, is named with the reason. Of several
-    forms of a peer all run in the first round (n = 1), and the fastest goes on. Errors are those of
-    output and input gradient against float64, relative to the largest entry; 'rows off' counts rows
-    that deviate by more than 1e-5.
+    Peers are found at run time; one that is not here, or fails, is named with the reason. Of
+    several forms of a peer all run in the first round (n = 1), and the fastest goes on. Errors are
+    those of output and input gradient against float64, relative to the largest entry; 'rows off'
+    counts rows that deviate by more than 1e-5.
     """
 
     cases: tyro.conf.Positional[tuple[str, ...]] = ()
