@@ -40,7 +40,7 @@ class Step {
 
   const GraphattnAero& a;
   const Graph<I> g;
-  const Layout size;
+  const Layout<> size;
   const int64_t width, heads;
   const bool symmetric;
   const A decay;

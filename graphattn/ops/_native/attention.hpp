@@ -40,13 +40,14 @@ struct Operands {
 
   const GraphattnAttention& a;
   const Graph<I> graph;
-  const Layout size;
-  const int64_t heads, width;
+  const Layout<H> size;
+  const Count<H> heads;
+  const int64_t width;
 
   explicit Operands(const GraphattnAttention& args)
       : a(args),
         graph(args.graph),
-        size{H > 0 ? H : args.heads, args.channels},
+        size{count_of<H>(args.heads), args.channels},
         heads(size.heads),
         width(size.width()) {}
 
@@ -93,8 +94,9 @@ void attend_forward(const GraphattnAttention& a) {
   using A = typename Score::A;
   const Score score(a);
   const auto& g = score.graph;
-  const Layout size = score.size;
-  const int64_t heads = score.heads, width = score.width;
+  const auto size = score.size;
+  const auto heads = score.heads;
+  const int64_t width = score.width;
   const Dropout dropout(a.dropout, a.seed);
   const A* bias = static_cast<const A*>(a.bias);
   // The accumulator of a row: sums, and shift and total of the softmax.
@@ -159,8 +161,9 @@ void backward_sources(const Score& score) {
   using A = typename Score::A;
   const GraphattnAttention& a = score.a;
   const auto& g = score.graph;
-  const Layout size = score.size;
-  const int64_t heads = score.heads, width = score.width, flat = kChunk * heads;
+  const auto size = score.size;
+  const auto heads = score.heads;
+  const int64_t width = score.width, flat = kChunk * heads;
   const int64_t record_size = (3 + Score::kRecord) * heads;
   const Dropout dropout(a.dropout, a.seed);
   const A* record = static_cast<const A*>(a.record);
@@ -239,7 +242,8 @@ void backward_destinations(const Score& score) {
   using A = typename Score::A;
   const GraphattnAttention& a = score.a;
   const auto& g = score.graph;
-  const int64_t heads = score.heads, acc_size = score.destination_size();
+  const auto heads = score.heads;
+  const int64_t acc_size = score.destination_size();
   if (acc_size == 0 && a.grad_edge_score == nullptr) return;
   const A* ds = static_cast<const A*>(a.scratch);
   A* dr = static_cast<A*>(a.grad_edge_score);
@@ -261,8 +265,9 @@ void attend_backward(const GraphattnAttention& a) {
   using T = typename Score::T;
   using A = typename Score::A;
   const Score score(a);
-  const Layout size = score.size;
-  const int64_t heads = score.heads, width = score.width;
+  const auto size = score.size;
+  const auto heads = score.heads;
+  const int64_t width = score.width;
   const A* bias = static_cast<const A*>(a.bias);
   if constexpr (Score::kSoftmax) {
     for_rows<A>(score.graph.num_dst, a.threads, width, [&](int64_t i, A* out) {

@@ -16,7 +16,7 @@ void for_spans(int64_t rows, int64_t threads, const Body& body) {
 
 // Calls body(lanes, vectors, first channel, head) for blocks of channels that fit into registers.
 template <class A, class Body>
-void for_channels(const Layout& size, const Body& body) {
+void for_channels(const Layout<>& size, const Body& body) {
   constexpr std::integral_constant<int, kVectorBytes / sizeof(A)> lanes;
   constexpr std::integral_constant<int, 4> four;
   constexpr std::integral_constant<int, 1> one;

@@ -10,16 +10,29 @@ namespace GRAPHATTN_ISA {
 // Edges whose gradients are computed at a time, few enough to find their rows in the cache again.
 constexpr int64_t kChunk = 64;
 
+// A number that is a constant for the compiler where it is not 0. Loops over few heads are several
+// times faster when their length is one.
+template <int H>
+using Count = std::conditional_t<(H > 0), std::integral_constant<int64_t, H>, int64_t>;
+
+template <int H>
+Count<H> count_of(int64_t number) {
+  if constexpr (H > 0) return {};
+  else return number;
+}
+
 // A node's features: `channels` of each head, one head after the other.
+template <int H = 0>
 struct Layout {
-  int64_t heads, channels;
+  Count<H> heads;
+  int64_t channels;
   int64_t width() const { return heads * channels; }
 };
 
 // Calls body with the widest number of lanes that the machine has and that divides the channels of a
 // head.
-template <class A, class Body>
-void with_lanes(const Layout& size, const Body& body) {
+template <class A, int H, class Body>
+void with_lanes(const Layout<H>& size, const Body& body) {
   constexpr int most = kVectorBytes / sizeof(A);
   if (size.channels % most == 0) return body(std::integral_constant<int, most>{});
   if constexpr (most > 8)
@@ -30,13 +43,17 @@ void with_lanes(const Layout& size, const Body& body) {
 }
 
 // sum_e weight[e, h] * row(e)[h, :] for channels [first, first + NV * W), kept in registers.
-template <int W, int NV, class T, class I>
-void weighted_sum_block(const Layout& size, int64_t first, int64_t degree, int64_t known,
+template <int W, int NV, int H, class T, class I>
+void weighted_sum_block(const Layout<H>& size, int64_t first, int64_t degree, int64_t known,
                         const I* col, const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
   using V = typename Vec<Acc<T>, W>::Type;
   V acc[NV] = {};
   int64_t head[NV];
-  for (int v = 0; v < NV; ++v) head[v] = (first + v * W) / size.channels;
+  int64_t h = first / size.channels, end = (h + 1) * size.channels;
+  for (int v = 0; v < NV; ++v) {
+    head[v] = h;
+    if (first + (v + 1) * W == end) ++h, end += size.channels;
+  }
   for (int64_t e = 0; e < degree; ++e) {
     if (e + kAhead < known) prefetch(x + col[e + kAhead] * stride + first, NV * W * sizeof(T));
     const T* row = x + col[e] * stride + first;
@@ -49,8 +66,8 @@ void weighted_sum_block(const Layout& size, int64_t first, int64_t degree, int64
 
 // out[h, :] = sum_e weight[e, h] * x[col[e], h, :]. Rows behind the first `degree`, of which `known`
 // are there, are fetched for whoever comes next.
-template <class T, class I>
-void weighted_sum(const Layout& size, int64_t degree, int64_t known, const I* col,
+template <int H, class T, class I>
+void weighted_sum(const Layout<H>& size, int64_t degree, int64_t known, const I* col,
                   const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
   with_lanes<Acc<T>>(size, [&](auto lanes) {
     constexpr int W = lanes;
@@ -66,8 +83,8 @@ void weighted_sum(const Layout& size, int64_t degree, int64_t known, const I* co
 }
 
 // out[h] = sum of the lanes of terms(lanes, first channel of the head)
-template <class A, class Terms>
-void head_sums(const Layout& size, const Terms& terms, A* out) {
+template <class A, int H, class Terms>
+void head_sums(const Layout<H>& size, const Terms& terms, A* out) {
   with_lanes<A>(size, [&](auto lanes) {
     constexpr int W = lanes;
     int64_t h = 0;
@@ -84,8 +101,8 @@ void head_sums(const Layout& size, const Terms& terms, A* out) {
 }
 
 // out[h] = <left[h, :], right[h, :]>
-template <class T, class R>
-void dots(const Layout& size, const T* left, const R* right, Acc<T>* out) {
+template <int H, class T, class R>
+void dots(const Layout<H>& size, const T* left, const R* right, Acc<T>* out) {
   const auto terms = [&](auto lanes, int64_t first) {
     typename Vec<Acc<T>, lanes>::Type sum = {};
     for (int64_t c = first; c < first + size.channels; c += lanes)
@@ -99,11 +116,10 @@ void dots(const Layout& size, const T* left, const R* right, Acc<T>* out) {
 // returns their sum in total. Backward needs both: one number, shift + log(sum), would lose the
 // digits of the sum where scores are large. Where all scores are -inf, shift and sum are 0. Lanes of 16 run over (e, h) together; the order of the
 // sum is a function of the row.
-template <class A>
-void softmax_row(int64_t degree, int64_t heads, A* scores, A* shift, A* total) {
+template <class A, class Heads>
+void softmax_row(int64_t degree, Heads heads, A* scores, A* shift, A* total) {
   constexpr A low = -std::numeric_limits<A>::infinity();
-  const bool lanes = 16 % heads == 0;
-  const int64_t step = lanes ? 16 : heads;
+  const bool lanes = 16 % int64_t{heads} == 0;
   const int64_t count = degree * heads;
   const int64_t padded = lanes ? (count + 15) / 16 * 16 : count;
   A most[16], sums[16];  // per lane, or unused
@@ -123,8 +139,8 @@ void softmax_row(int64_t degree, int64_t heads, A* scores, A* shift, A* total) {
     shift[h] = m == low ? A(0) : m;
   }
   if (lanes) {
-    for (int l = 0; l < 16; ++l) most[l] = shift[l % heads];
-    for (int64_t b = 0; b < padded; b += step)
+    for (int l = 0; l < 16; ++l) most[l] = shift[l % int64_t{heads}];
+    for (int64_t b = 0; b < padded; b += 16)
 #pragma omp simd
       for (int l = 0; l < 16; ++l) {
         scores[b + l] = fast_exp(scores[b + l] - most[l]);
@@ -147,8 +163,8 @@ void softmax_row(int64_t degree, int64_t heads, A* scores, A* shift, A* total) {
 }
 
 // out[h, :] = sums[h, :] * factor[h] + bias[h, :], the last if there is one
-template <class T>
-void store_scaled(const Layout& size, const Acc<T>* sums, const Acc<T>* factor, const Acc<T>* bias,
+template <class T, int H>
+void store_scaled(const Layout<H>& size, const Acc<T>* sums, const Acc<T>* factor, const Acc<T>* bias,
                   T* out) {
   for (int64_t h = 0; h < size.heads; ++h)
     for (int64_t c = h * size.channels; c < (h + 1) * size.channels; ++c)
@@ -173,8 +189,8 @@ void drop(const Dropout& dropout, uint64_t first, int64_t count, A* p) {
 }
 
 // factor[t, h] for edges at the given positions; 1 without dropout. `low` and `high` are scratch.
-template <class A, class I>
-void drop_factors(const Dropout& dropout, const I* position, int64_t count, int64_t heads,
+template <class A, class I, class Heads>
+void drop_factors(const Dropout& dropout, const I* position, int64_t count, Heads heads,
                   uint32_t* low, uint32_t* high, A* factor) {
   if (!dropout.active) return std::fill(factor, factor + count * heads, A(1));
   for (int64_t t = 0; t < count; ++t) {
@@ -241,8 +257,7 @@ constexpr bool kWide = true;
 constexpr bool kWide = false;
 #endif
 
-// Calls body with the number of heads as a constant where it is a common one, else with 0: loops
-// over few heads are several times faster when their length is known to the compiler.
+// Calls body with the number of heads as a constant where it is a common one, else with 0.
 template <class T, class Body>
 void with_heads(int64_t heads, const Body& body) {
   if constexpr (kWide && std::is_same_v<T, float>) {
