@@ -274,13 +274,15 @@ void attend_backward(const GraphattnAttention& a) {
       A* rec = static_cast<A*>(a.record) + i * (3 + Score::kRecord) * heads;
       const A* norm = static_cast<const A*>(a.norm) + i * 2 * heads;
       const T* stored = static_cast<const T*>(a.out) + i * width;
-      for (int64_t c = 0; c < width; ++c) out[c] = load(stored[c]);
-      if (bias != nullptr)
-        for (int64_t c = 0; c < width; ++c) out[c] -= bias[c];
 #pragma omp simd
       for (int64_t h = 0; h < 2 * heads; ++h) rec[h] = norm[h];
-      // Equals the sum over the row of coefficient times its gradient.
-      dots(size, score.grad(i), out, rec + 2 * heads);
+      // <grad, out> equals the sum over the row of coefficient times its gradient.
+      if (bias == nullptr) {
+        dots(size, score.grad(i), stored, rec + 2 * heads);
+      } else {
+        for (int64_t c = 0; c < width; ++c) out[c] = load(stored[c]) - bias[c];
+        dots(size, score.grad(i), out, rec + 2 * heads);
+      }
       score.fill_record(i, rec + 3 * heads);
     });
   }
