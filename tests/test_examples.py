@@ -33,9 +33,13 @@ def test_script_learns(
     assert float(lines[-1].rpartition(" ")[2]) > 0.6
 
 
-def test_notebook_runs() -> None:
+def test_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # The kernel draws into the notebook unless another backend is asked for, and imports what lies
+    # in the folder it runs in.
+    monkeypatch.delenv("MPLBACKEND", raising=False)
     notebook = jupytext.read(EXAMPLES / "notebooks" / "attention_weights.py")
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
     text = str([cell.get("outputs") for cell in notebook.cells])
     assert "test accuracy 0.9" in text
     assert text.count("image/png") == 2

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributed import destroy_process_group, init_process_group
-from torch.multiprocessing import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 import graphattn.nn
@@ -41,7 +42,10 @@ def worker(rank: int, folder: str) -> None:
 def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     if not torch.distributed.is_available():
         pytest.skip("torch has no distributed package here")
-    spawn(worker, args=(str(tmp_path),), nprocs=2)
+    # This file is the program of both processes; -P, so that they import what is installed.
+    command = [sys.executable, "-P", __file__]
+    processes = [subprocess.Popen([*command, str(rank), str(tmp_path)]) for rank in (0, 1)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     for name in LAYERS:
         conv = layer(name)
@@ -50,3 +54,7 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
         for parameter, one, two in zip(conv.parameters(), first[name], second[name], strict=True):
             torch.testing.assert_close(one, parameter.grad)
             assert torch.equal(one, two)
+
+
+if __name__ == "__main__":
+    worker(int(sys.argv[1]), sys.argv[2])

@@ -202,7 +202,8 @@ def test_no_malformed_call_crashes(implementation: str) -> None:
         pytest.skip(f"the native library is {missing}")
     code = f"import runpy; runpy.run_path({__file__!r})['call_all'](0)"
     run = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-W", "ignore", "-c", code],
+        # -P: import what is installed, not the sources of the folder that the tests are run from.
+        [sys.executable, "-P", "-X", "faulthandler", "-W", "ignore", "-c", code],
         env={**os.environ, "GRAPHATTN_IMPLEMENTATION": implementation},
         capture_output=True,
         text=True,
