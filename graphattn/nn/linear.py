@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import linear
+from torch.nn.modules import module
 from torch_geometric import nn as pyg
 
 from graphattn.ops import sparse_linear, split_linear
 
-__all__ = ["Linear", "map_together"]
+__all__ = ["Linear", "is_plain", "map_together"]
 
 
 class Linear(pyg.Linear):
@@ -81,6 +82,18 @@ class Linear(pyg.Linear):
             )
 
 
+def is_plain(*maps: Module) -> bool:
+    """Whether maps are ours and without hooks, so that nobody but the caller sees their results.
+
+    Args:
+        *maps: The maps.
+    """
+    return not module._global_forward_hooks and all(
+        isinstance(one, Linear) and not (one._forward_hooks or one._forward_pre_hooks)
+        for one in maps
+    )
+
+
 def map_together(x: Tensor, *maps: Module) -> tuple[Tensor, ...]:
     """Apply several linear maps to one input, by a single product where that makes no difference.
 
@@ -93,19 +106,15 @@ def map_together(x: Tensor, *maps: Module) -> tuple[Tensor, ...]:
     Returns:
         What each of them gives, in their order.
     """
-    plain = [one for one in maps if isinstance(one, Linear) and not _has_hooks(one)]
-    biases = [one.bias for one in plain if one.bias is not None]
-    if len(plain) < len(maps) or len(biases) not in (0, len(maps)) or x.dim() != 2:
+    biases = [one.bias for one in maps if isinstance(one, Linear) and one.bias is not None]
+    if not is_plain(*maps) or len(biases) not in (0, len(maps)) or x.dim() != 2:
         return tuple(one(x) for one in maps)
+    plain = [one for one in maps if isinstance(one, Linear)]
     for one in plain:
         one.check_width(x)
     weight = torch.cat([one.weight for one in plain])
     bias = torch.cat(biases) if biases else None
     return _product(x, weight, bias, [one.out_channels for one in plain])
-
-
-def _has_hooks(module: Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _product(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "check_bias",
     "check_count",
     "check_draw",
     "check_edge_index",
@@ -50,6 +52,18 @@ def check_range(index: Tensor, name: str, count: int) -> None:
     if low < 0 or high >= count:
         bad = low if low < 0 else high
         raise ValueError(f"'{name}' must lie in [0, {count}), one entry per node; got {bad}")
+
+
+def check_bias(bias: Tensor | None, num_dst: int, row: Sequence[int]) -> None:
+    """Check the shape of what is added to every sum.
+
+    Raises:
+        TypeError: If it is no tensor.
+        ValueError: If it has neither the shape of a row nor that of a row for each destination.
+    """
+    if bias is not None:
+        one = not isinstance(bias, Tensor) or bias.dim() < 3
+        check_shape(bias, "bias", tuple(row) if one else (num_dst, *row))
 
 
 def check_count(count: int, name: str) -> None:

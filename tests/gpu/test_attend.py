@@ -53,7 +53,14 @@ OPS = {
     "gatv2 alone": Op(gatv2_attend, {"x_src": "Sc", "x_dst": "Dc", "att": "c"}, {}),
     "dot": Op(
         dot_attend,
-        {"value": "Sc", "query": "Dc", "key": "Sc", "edge_x": "Ec", "edge_score": "Eh"},
+        {
+            "value": "Sc",
+            "query": "Dc",
+            "key": "Sc",
+            "edge_x": "Ec",
+            "edge_score": "Eh",
+            "bias": "Dc",
+        },
         LOOPS | SEED,
         NODES,
     ),

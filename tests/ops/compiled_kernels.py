@@ -58,11 +58,12 @@ def call(kind: str, dtype: torch.dtype, *, heads: int, channels: int, optional: 
         num_self_loops=0,
         setting=0.2,
         dropout=0.6 if optional and kind != "spmm" else 0.0,
+        donated=False,
         edge_index=edges,
         seed=torch.tensor([3]) if optional and kind != "spmm" else None,
         edge_x=features if optional and kind in ("gatv2", "dot") else None,
         edge_score=scores if takes_scores else None,
-        bias=torch.randn(heads, channels, dtype=accumulator) if optional else None,
+        bias=torch.randn(nodes, heads, channels, dtype=accumulator) if optional else None,
         nodes=[torch.randn(shape, dtype=of) for shape, of in operands],
     )
 

@@ -59,6 +59,7 @@ class Op(NamedTuple):
     shapes: Callable[[Sizes], dict[str, tuple[int, ...]]]
     takes_loops: bool = True
     takes_dropout: bool = True
+    takes_gifts: bool = True
 
 
 OPS = {
@@ -90,19 +91,21 @@ OPS = {
             "key": (s.num_src, s.heads, s.channels),
             "edge_x": (s.rows, s.heads, s.channels),
             "edge_score": (s.rows, s.heads),
-            "bias": (s.heads, s.channels),
+            "bias": (s.num_dst, s.heads, s.channels),  # the other form of a bias
         },
     ),
     "score": Op(
         score_attend,
         lambda s: {"x": (s.num_src, s.heads, s.channels), "score": (s.rows, s.heads)},
         takes_loops=False,
+        takes_gifts=False,
     ),
     "spmm": Op(
         spmm,
         lambda s: {"x": (s.num_src, s.heads, s.channels), "weight": (s.rows, s.heads)},
         takes_loops=False,
         takes_dropout=False,
+        takes_gifts=False,
     ),
 }
 OPTIONAL = {"edge_score", "edge_x", "bias"}
@@ -397,6 +400,30 @@ def test_nothing_of_the_size_of_edges_is_saved(op: Op, implementation: str) -> N
     inputs = {tensor.data_ptr() for tensor in operands.values()}
     made = [t for t in saved if t.is_floating_point() and t.data_ptr() not in inputs]
     assert max(t.numel() for t in made) == nodes * 16
+
+
+@every_op
+@every_fast_path
+def test_donated_operands_make_room_for_their_gradients(op: Op, implementation: str) -> None:
+    if not op.takes_gifts:
+        pytest.skip("takes no donations")
+    given = problem(op, *few_edges(implementation), channels=8)
+    expected = given.solve(implementation, torch.float64)
+    leaves = {name: tensor.requires_grad_() for name, tensor in given.operands.items()}
+    donated = {name: leaf.clone() for name, leaf in leaves.items()}
+    with use_implementation(implementation):
+        out = op.run(**donated, **given.options, donate=True)
+    cotangent = given.cotangent.to(out.dtype)
+    for keep in (True, False):
+        got = torch.autograd.grad(out, list(leaves.values()), cotangent, retain_graph=keep)
+        for name, grad in zip(leaves, got, strict=True):
+            assert torch.equal(grad, expected[name])
+            # Nothing is written while the graph may be used again.
+            assert not keep or torch.equal(donated[name], leaves[name])
+    if implementation == "cpu":
+        for name, tensor in donated.items():
+            replaced = len(tensor) == len(out) and name not in ("att", "edge_x", "edge_score")
+            assert torch.equal(tensor, expected[name] if replaced else leaves[name])
 
 
 def poisoned(empty: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -146,7 +146,10 @@ class AttentionConv(MessagePassing):
 
         Returns:
             The values to sum, shape ``[N_src, H, C]``, and the other arguments of
-            :meth:`attention` and :meth:`attend` by name.
+            :meth:`attention` and :meth:`attend` by name. Besides these there may be ``bias``, what
+            is added to the sums in the place of the layer's own bias, shape ``[N_dst, H, C]``, and
+            ``donate``: whether nobody else reads what this method has made, see
+            :func:`graphattn.ops.gat_attend`.
         """
 
     @abstractmethod
@@ -157,7 +160,7 @@ class AttentionConv(MessagePassing):
     def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
         """Sum of ``values`` with those coefficients after dropout. ``[N_dst, H, C]``.
 
-        Also gets ``dropout``, ``seed`` and perhaps ``bias``, see
+        Also gets ``dropout``, ``seed``, ``bias`` and ``donate``, see
         :func:`graphattn.ops.gat_attend`.
         """
 
@@ -208,6 +211,11 @@ class AttentionConv(MessagePassing):
             edge_attr = torch.cat([edge_attr, loop_attr])
         values, operands = self.operands(x_src, x_dst, edge_attr, num_dst)
         operands["num_self_loops"] = loops
+        donate = operands.pop("donate", False)
+        # Added inside of the op, which saves an array; averaged heads share one.
+        added = operands.pop("bias", None)
+        if self.concat and self.bias is not None:
+            added = self.bias.view(self.heads, self.out_channels)
         p = self.dropout if self.training else 0.0
         seed = draw_seed(x_src.device) if p > 0.0 else None
 
@@ -224,17 +232,15 @@ class AttentionConv(MessagePassing):
                 edge_x=operands.get("edge_x") if self.edge_values else None,
                 size=(num_src, num_dst) if forward else (num_dst, num_src),
             )
-            bias = self.bias
+            out = out if added is None else out + added
         else:
-            # One array less than adding the bias afterwards.
-            inside = self.concat and self.bias is not None
-            if inside:
-                operands["bias"] = self.bias.view(self.heads, self.out_channels)
-            out = self.attend(values, directed, dropout=p, seed=seed, **operands)
-            bias = None if inside else self.bias
+            draw = {"dropout": p, "seed": seed}
+            out = self.attend(values, directed, bias=added, donate=donate, **draw, **operands)
 
         out = out.flatten(1) if self.concat else out.mean(dim=1)
-        out = self.combine(out if bias is None else out + bias, x_dst).to(x_src.dtype)
+        if self.bias is not None and not self.concat:
+            out = out + self.bias
+        out = self.combine(out, x_dst).to(x_src.dtype)
         if not return_attention_weights:
             return out
         # Input edges stay, counted or not, so that `alpha[:E]` belongs to them.

@@ -11,7 +11,7 @@ from torch.nn.functional import dropout
 from torch_geometric.nn.inits import glorot
 
 from graphattn.nn.conv.attention_conv import AttentionConv
-from graphattn.nn.linear import Linear
+from graphattn.nn.linear import Linear, is_plain
 from graphattn.ops import gat_attend, gat_attention
 
 __all__ = ["GATConv"]
@@ -133,13 +133,13 @@ class GATConv(AttentionConv):
         """See :meth:`AttentionConv.operands`."""
         shared = isinstance(self.in_channels, int)
         lin_src = self.lin if shared else self.lin_src
+        lin_dst = self.lin if shared else self.lin_dst
         score_dst = edge_score = None
         if shared and x_dst is x_src:
             values, score_src, score_dst = self._project(lin_src, x_src, self.att_src, self.att_dst)
         else:
             values, score_src = self._project(lin_src, x_src, self.att_src)
             if x_dst is not None:
-                lin_dst = self.lin if shared else self.lin_dst
                 (score_dst,) = self._project(lin_dst, x_dst, self.att_dst, features=False)
         if score_dst is None:
             score_dst = score_src.new_zeros(num_dst, self.heads)
@@ -151,6 +151,7 @@ class GATConv(AttentionConv):
             "score_dst": score_dst,
             "edge_score": edge_score,
             "negative_slope": self.negative_slope,
+            "donate": _is_folded(lin_src) and _is_folded(lin_dst),
         }
 
     def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
@@ -170,7 +171,7 @@ class GATConv(AttentionConv):
         in half precision, where scores are to be computed in float32, and not where somebody looks
         at the linear map or has put another module in its place.
         """
-        if isinstance(linear, Linear) and not linear._forward_hooks and _is_wide(linear.weight):
+        if _is_folded(linear):
             found: tuple[Tensor, ...] = linear(x, torch.cat(scorers), features=features)
             if not features:
                 return found
@@ -180,10 +181,12 @@ class GATConv(AttentionConv):
         return (values, *scores) if features else tuple(scores)
 
 
-def _is_wide(weight: Tensor) -> bool:
-    """Whether products with this weight are computed in float32 at least."""
-    half = weight.dtype in (torch.float16, torch.bfloat16)
-    return not half and not torch.is_autocast_enabled(weight.device.type)
+def _is_folded(linear: Module) -> bool:
+    """Whether scores are part of the product: nobody looks at it, and it is no half precision."""
+    if not (isinstance(linear, Linear) and is_plain(linear)):
+        return False
+    half = linear.weight.dtype in (torch.float16, torch.bfloat16)
+    return not half and not torch.is_autocast_enabled(linear.weight.device.type)
 
 
 def _score(x: Tensor, att: Tensor) -> Tensor:

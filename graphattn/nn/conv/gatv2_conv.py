@@ -10,6 +10,7 @@ from torch.nn import Parameter
 from torch_geometric.nn.inits import glorot
 
 from graphattn.nn.conv.attention_conv import AttentionConv
+from graphattn.nn.linear import is_plain
 from graphattn.ops import gatv2_attend, gatv2_attention
 
 __all__ = ["GATv2Conv"]
@@ -132,6 +133,7 @@ class GATv2Conv(AttentionConv):
             "att": self.att.squeeze(0),
             "edge_x": edge_x,
             "negative_slope": self.negative_slope,
+            "donate": is_plain(self.lin_l, self.lin_r) and not self.share_weights,
         }
 
     def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:

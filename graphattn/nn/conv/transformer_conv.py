@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphattn.nn.conv.attention_conv import AttentionConv
-from graphattn.nn.linear import Linear
+from graphattn.nn.linear import Linear, is_plain
 from graphattn.ops import dot_attend, dot_attention
 
 __all__ = ["TransformerConv"]
@@ -108,16 +108,23 @@ class TransformerConv(AttentionConv):
         """See :meth:`AttentionConv.operands`."""
         if x_dst is None:
             raise ValueError("'x' is (x_src, None), but queries need features 'x_dst'")
-        sources, destinations = (self.lin_value, self.lin_key), (self.lin_query,)
+        sources = (self.lin_value, self.lin_key)
+        destinations = (self.lin_query, *([self.lin_skip] if self._adds_root else ()))
         if x_dst is x_src:
-            value, key, query = self._heads(x_src, *sources, *destinations)
+            value, key, query, *root = self._heads(x_src, *sources, *destinations)
         else:
             value, key = self._heads(x_src, *sources)
-            (query,) = self._heads(x_dst, *destinations)
+            query, *root = self._heads(x_dst, *destinations)
         edge_x = None
         if edge_attr is not None:
             (edge_x,) = self._heads(edge_attr, self.lin_edge)
-        return value, {"query": query, "key": key, "edge_x": edge_x}
+        return value, {
+            "query": query,
+            "key": key,
+            "edge_x": edge_x,
+            "bias": root[0] if root else None,
+            "donate": is_plain(*sources, *destinations),
+        }
 
     def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
         """See :meth:`AttentionConv.attention`."""
@@ -127,9 +134,14 @@ class TransformerConv(AttentionConv):
         """See :meth:`AttentionConv.attend`."""
         return dot_attend(values, edge_index=edge_index, **operands)
 
+    @property
+    def _adds_root(self) -> bool:
+        """Whether a node's own part is added to the sum of every head."""
+        return self.root_weight and self.concat and not self.beta
+
     def combine(self, out: Tensor, x_dst: Tensor | None) -> Tensor:
         """See :meth:`AttentionConv.combine`."""
-        if not self.root_weight:
+        if not self.root_weight or self._adds_root:
             return out
         own: Tensor = self.lin_skip(x_dst)
         if not self.beta:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from graphattn.ops import _native
 from graphattn.ops._attend import cpu, gpu
 
 __all__ = ["Call", "attend"]
@@ -33,6 +34,8 @@ class Call(NamedTuple):
     """Slope of the LeakyReLU, or factor of the inner products."""
     dropout: float
     """Probability of dropping a coefficient."""
+    donated: bool
+    """Nobody else reads ``nodes`` and a bias of destinations: gradients may take their place."""
     edge_index: Tensor
     """Shape ``[2, E]``."""
     seed: Tensor | None
@@ -42,9 +45,16 @@ class Call(NamedTuple):
     edge_score: Tensor | None
     """Part of the scores, or the scores. Shape ``[E + num_self_loops, H]``."""
     bias: Tensor | None
-    """Added to the sums. Shape ``[H, C]``."""
+    """Added to the sums. Shape ``[H, C]`` or ``[N_dst, H, C]``."""
     nodes: Sequence[Tensor]
     """Features to sum, shape ``[N_src, H, C]``, and what the score needs besides."""
+
+    def added(self) -> tuple[Tensor | None, int]:
+        """The bias as kernels read it, and entries from that of a destination to the next one's."""
+        if self.bias is None or self.bias.dim() == 2:
+            return None if self.bias is None else self.bias.contiguous(), 0
+        bias = _native.rows(self.bias)
+        return bias, bias.stride(0)
 
 
 def attend(call: Call) -> Tensor:
@@ -64,7 +74,7 @@ def attend(call: Call) -> Tensor:
     if torch.compiler.is_compiling():
         out, _ = _forward(*call)
     else:
-        out = _Attend.apply(call[:6], *call[6:-1], *call.nodes)  # type: ignore[no-untyped-call]
+        out = _Attend.apply(call[:7], *call[7:-1], *call.nodes)  # type: ignore[no-untyped-call]
     return out if out.size(-1) == channels else out[..., :channels]
 
 
@@ -81,8 +91,12 @@ class _Attend(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         out, norm, *tensors = ctx.saved_tensors
         call = _call(ctx.settings, tensors)
-        grads = _run_backward(call, out, norm, grad)
-        edge_x, edge_score, bias, nodes = _in_places(call, grads)
+        replace = call.donated and not _is_kept()
+        grads = _run_backward(call, out, norm, grad, replace=replace)
+        edge_x, edge_score, nodes = _in_places(call, grads)
+        bias = _gradient_of_bias(call, grad)
+        if replace and call.bias is not None and call.bias.dim() == 3:
+            bias = call.bias.detach().copy_(grad)
         return None, None, None, edge_x, edge_score, bias, *nodes
 
 
@@ -94,6 +108,7 @@ def _forward(
     num_self_loops: int,
     setting: float,
     dropout: float,
+    donated: bool,
     edge_index: Tensor,
     seed: Tensor | None,
     edge_x: Tensor | None,
@@ -109,6 +124,7 @@ def _forward(
         num_self_loops,
         setting,
         dropout,
+        donated,
         edge_index,
         seed,
         edge_x,
@@ -130,6 +146,7 @@ def _backward(
     num_self_loops: int,
     setting: float,
     dropout: float,
+    donated: bool,
     edge_index: Tensor,
     seed: Tensor | None,
     edge_x: Tensor | None,
@@ -137,7 +154,7 @@ def _backward(
     bias: Tensor | None,
     nodes: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Gradients of the nodes' operands and of those of edges and bias that are there."""
+    """Gradients of the nodes' operands and of those of edges that are there."""
     call = Call(
         implementation,
         kernel,
@@ -145,6 +162,7 @@ def _backward(
         num_self_loops,
         setting,
         dropout,
+        donated,
         edge_index,
         seed,
         edge_x,
@@ -165,27 +183,27 @@ def _(implementation: str, kernel: str, num_dst: int, *others: Any) -> tuple[Ten
 
 @_backward.register_fake
 def _(*arguments: Any) -> list[Tensor]:
-    *_, edge_x, edge_score, bias, nodes = arguments
-    return [t.new_empty(t.shape) for t in (*nodes, edge_x, edge_score, bias) if t is not None]
+    *_, edge_x, edge_score, _, nodes = arguments
+    return [t.new_empty(t.shape) for t in (*nodes, edge_x, edge_score) if t is not None]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.settings = inputs[:6]
-    ctx.save_for_backward(*output, *inputs[6:-1], *inputs[-1])
+    ctx.settings = inputs[:7]
+    ctx.save_for_backward(*output, *inputs[7:-1], *inputs[-1])
 
 
 def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
     out, norm, *tensors = ctx.saved_tensors
     call = _call(ctx.settings, tensors)
-    grads = _backward(out, norm, grad, *call)
-    return *(None,) * 8, *_in_places(call, grads)
+    edge_x, edge_score, nodes = _in_places(call, _backward(out, norm, grad, *call))
+    return *(None,) * 9, edge_x, edge_score, _gradient_of_bias(call, grad), nodes
 
 
 _forward.register_autograd(_differentiate, setup_context=_setup_context)
 
 
 def _call(settings: tuple[Any, ...], tensors: Sequence[Tensor | None]) -> Call:
-    """The arguments, from their first six and the tensors, those of the nodes last."""
+    """The arguments, from the settings before the tensors and these, those of the nodes last."""
     return Call._make((*settings, *tensors[:5], tensors[5:]))
 
 
@@ -193,18 +211,35 @@ def _run_forward(call: Call) -> tuple[Tensor, Tensor]:
     return gpu.forward(call) if call.implementation == "gpu" else cpu.forward(call)
 
 
-def _run_backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor]:
-    backward = gpu.backward if call.implementation == "gpu" else cpu.backward
-    return backward(call, out, norm, grad.contiguous())
+def _run_backward(
+    call: Call, out: Tensor, norm: Tensor, grad: Tensor, *, replace: bool = False
+) -> list[Tensor]:
+    grad = grad.contiguous()
+    if call.implementation == "gpu":
+        return gpu.backward(call, out, norm, grad)
+    return cpu.backward(call, out, norm, grad, replace=replace)
+
+
+def _is_kept() -> bool:
+    """Whether the graph that backward runs through is to be used again."""
+    # What AOTAutograd asks before it writes into "donated buffers".
+    return bool(torch._C._autograd._get_current_graph_task_keep_graph())
+
+
+def _gradient_of_bias(call: Call, grad: Tensor) -> Tensor | None:
+    if call.bias is None:
+        return None
+    if call.bias.dim() == 3:
+        return grad.to(call.bias.dtype)
+    return grad.sum(dim=0, dtype=call.bias.dtype)
 
 
 def _in_places(
     call: Call, grads: Sequence[Tensor]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, list[Tensor]]:
-    """Gradients as they follow each other in a call."""
+) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
+    """Gradients of edges and nodes as they follow each other in a call."""
     nodes, rest = list(grads[: len(call.nodes)]), iter(grads[len(call.nodes) :])
-    edge_x, edge_score, bias = (
-        None if operand is None else next(rest)
-        for operand in (call.edge_x, call.edge_score, call.bias)
+    edge_x, edge_score = (
+        None if operand is None else next(rest) for operand in (call.edge_x, call.edge_score)
     )
-    return edge_x, edge_score, bias, nodes
+    return edge_x, edge_score, nodes

@@ -21,6 +21,8 @@ __all__ = ["Arguments", "backward", "forward", "pad"]
 _RECORD = MappingProxyType({"gat": 4, "gatv2": 3, "dot": 3, "given": 3, "spmm": 0})
 # The last of the nodes' operands where it is a parameter: its gradient comes in blocks.
 _PARAMETER = MappingProxyType({"gatv2": 2})
+# The operand that backward gathers to its end: only behind that its gradient may take its place.
+_LATE = MappingProxyType({"gatv2": 0, "dot": 1})
 
 
 class Arguments(ctypes.Structure):
@@ -34,6 +36,7 @@ class Arguments(ctypes.Structure):
         ("node", ctypes.c_void_p * 3),
         ("stride", ctypes.c_int64 * 3),
         *((name, ctypes.c_void_p) for name in ("edge_x", "edge_score", "bias")),
+        ("bias_stride", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("out", "norm", "grad")),
         ("grad_node", ctypes.c_void_p * 3),
         ("grad_stride", ctypes.c_int64 * 3),
@@ -76,18 +79,27 @@ def forward(call: Call) -> tuple[Tensor, Tensor]:
     return out, norm
 
 
-def backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor]:
-    """Gradients of the nodes' operands, then of those of edges and bias that are there.
+def backward(
+    call: Call, out: Tensor, norm: Tensor, grad: Tensor, *, replace: bool = False
+) -> list[Tensor]:
+    """Gradients of the nodes' operands, then of those of edges that are there.
 
     Args:
         call: The arguments of forward.
         out: The sums.
         norm: As forward returned it.
         grad: Gradient of the sums, contiguous.
+        replace: Leave the gradients of the nodes' operands in the place of these.
     """
     heads = call.nodes[0].size(1)
     parameter = _PARAMETER.get(call.kernel)
-    grads = _native.empty_like(call.nodes[:parameter])
+    late = _LATE.get(call.kernel) if replace else None
+    if replace:
+        grads = [operand.detach() for operand in call.nodes[:parameter]]
+    else:
+        grads = _native.empty_like(call.nodes[:parameter])
+    if late is not None:
+        grads[late] = _spare(call, grads[late])
     if parameter is not None:
         blocks = -(-call.nodes[0].size(0) // _native.BLOCK)
         grads.append(norm.new_zeros(blocks, *call.nodes[parameter].shape))
@@ -114,8 +126,17 @@ def backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor
     )
     if parameter is not None:
         grads[parameter] = grads[parameter].sum(dim=0)
-    bias = None if call.bias is None else grad.sum(dim=0, dtype=call.bias.dtype)
-    return [*grads, *(found for found in (edge_x, edge_score, bias) if found is not None)]
+    if late is not None:
+        grads[late] = call.nodes[late].detach().copy_(grads[late])
+    return [*grads, *(found for found in (edge_x, edge_score) if found is not None)]
+
+
+def _spare(call: Call, operand: Tensor) -> Tensor:
+    """Memory in the shape of an operand: that of the bias of destinations, of use only before."""
+    bias = call.bias
+    if bias is not None and bias.shape == operand.shape and bias.dtype == operand.dtype:
+        return bias.detach()
+    return _native.empty(operand.shape, operand.dtype)
 
 
 def _run(call: Call, backward: bool, **arguments: Any) -> None:
@@ -125,10 +146,11 @@ def _run(call: Call, backward: bool, **arguments: Any) -> None:
         operand.contiguous() if k == parameter else _native.rows(operand)
         for k, operand in enumerate(call.nodes)
     ]
-    edge_x, edge_score, bias = (
+    edge_x, edge_score = (
         None if operand is None else operand.contiguous()
-        for operand in (call.edge_x, call.edge_score, call.bias)
+        for operand in (call.edge_x, call.edge_score)
     )
+    bias, bias_stride = call.added()
     num_src, heads, channels = nodes[0].shape
     csr = cached_csr(call.edge_index, call.num_self_loops, num_src=num_src, num_dst=call.num_dst)
     filled = _native.arguments(
@@ -145,6 +167,7 @@ def _run(call: Call, backward: bool, **arguments: Any) -> None:
         edge_x=edge_x,
         edge_score=edge_score,
         bias=bias,
+        bias_stride=bias_stride,
         **arguments,
     )
     _native.call(call.kernel, filled, nodes[0].dtype, csr.col.dtype, backward)

@@ -61,6 +61,7 @@ class _Plan(NamedTuple):
     csr: CSR
     operands: dict[str, Any]
     strides: dict[str, int]
+    bias: dict[str, Any]
     dropout: dict[str, Any]
     sizes: dict[str, Any]
     head_blocks: int
@@ -85,7 +86,6 @@ def forward(call: Call) -> tuple[Tensor, Tensor]:
     if len(pieces.row) > 0:
         part = empty((len(pieces.row), heads, channels), x, plan.accumulator)
         part_norm = empty((len(pieces.row), 2, heads), x, plan.accumulator)
-    bias = None if call.bias is None else call.bias.contiguous()
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         kernels.forward[len(pieces.row) + call.num_dst, plan.head_blocks](
             **plan.operands,
@@ -93,7 +93,7 @@ def forward(call: Call) -> tuple[Tensor, Tensor]:
             **plan.dropout,
             **plan.sizes,
             **_piece_arguments(pieces),
-            bias=bias,
+            **plan.bias,
             out=out,
             norm=norm,
             part=part,
@@ -109,7 +109,7 @@ def forward(call: Call) -> tuple[Tensor, Tensor]:
             kernels.combine[len(pieces.hub), plan.head_blocks](
                 part=part,
                 part_norm=part_norm,
-                bias=bias,
+                **plan.bias,
                 out=out,
                 norm=norm,
                 hub=pieces.hub,
@@ -121,7 +121,7 @@ def forward(call: Call) -> tuple[Tensor, Tensor]:
 
 
 def backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor]:
-    """Gradients of the nodes' operands, then of those of edges and bias that are there.
+    """Gradients of the nodes' operands, then of those of edges that are there.
 
     Args:
         call: The arguments of forward.
@@ -145,9 +145,8 @@ def backward(call: Call, out: Tensor, norm: Tensor, grad: Tensor) -> list[Tensor
         record = _record(call, plan, out, norm, grad)
         grads = _by_source(call, plan, grad, record, grad_score, edge_x)
         grads |= _by_destination(call, plan, grad_score)
-    bias = None if call.bias is None else grad.sum(dim=0, dtype=call.bias.dtype)
     nodes = [grads[k] for k in range(len(call.nodes))]
-    return [*nodes, *(found for found in (edge_x, edge_score, bias) if found is not None)]
+    return [*nodes, *(found for found in (edge_x, edge_score) if found is not None)]
 
 
 def _record(call: Call, plan: _Plan, out: Tensor, norm: Tensor, grad: Tensor) -> Tensor | None:
@@ -161,7 +160,7 @@ def _record(call: Call, plan: _Plan, out: Tensor, norm: Tensor, grad: Tensor) ->
     kernels.record_rows[blocks, plan.head_blocks](
         out=out,
         grad=grad,
-        bias=None if call.bias is None else call.bias.contiguous(),
+        **plan.bias,
         norm=norm,
         second=plan.operands["second"],
         record=record,
@@ -300,6 +299,7 @@ def _plan(call: Call) -> _Plan:
     tile = TILE if accumulator == torch.float32 else TILE // 2
     BE = min(max(tile // (BH * BC), EDGES[0]), EDGES[1])
     names = ("x", "first", "second")
+    bias, bias_stride = call.added()
     return _Plan(
         csr=csr,
         operands={
@@ -312,6 +312,7 @@ def _plan(call: Call) -> _Plan:
             **{f"{name}_stride": 0 for name in names},
             **{f"{name}_stride": node.stride(0) for name, node in zip(names, nodes, strict=False)},
         },
+        bias={"bias": bias, "bias_stride": bias_stride},
         dropout={
             "seed": None if call.seed is None else call.seed.to(nodes[0].device),
             "threshold": 2**32 - 1 if call.dropout >= 1.0 else int(call.dropout * 2.0**32),

@@ -208,6 +208,7 @@ def _finish(
     out: tl.tensor,
     norm: tl.tensor,
     bias: tl.tensor,
+    bias_stride: tl.tensor,
     row: tl.tensor,
     shift: tl.tensor,
     total: tl.tensor,
@@ -227,7 +228,8 @@ def _finish(
         sums = sums * inverse[:, None]
     if bias is not None:
         inside = (head < H)[:, None] & (channel < C)[None, :]
-        sums += tl.load(bias + head[:, None] * C + channel[None, :], mask=inside, other=0.0)
+        place = bias + row.to(tl.int64) * bias_stride + head[:, None] * C + channel[None, :]
+        sums += tl.load(place, mask=inside, other=0.0)
     _store_row(out, row, sums, head, channel, H, C)
 
 
@@ -239,6 +241,7 @@ def forward(
     edge_x: tl.tensor,
     edge_score: tl.tensor,
     bias: tl.tensor,
+    bias_stride: tl.tensor,
     seed: tl.tensor,
     out: tl.tensor,
     norm: tl.tensor,
@@ -329,7 +332,7 @@ def forward(
         tl.store(place + H, total, mask=head < H)
     else:
         # Of hubs this writes rows without edges, which `combine` replaces.
-        _finish(out, norm, bias, row, shift, total, sums, head, channel, H, C, SOFTMAX)
+        _finish(out, norm, bias, bias_stride, row, shift, total, sums, head, channel, H, C, SOFTMAX)
 
 
 @triton.jit
@@ -337,6 +340,7 @@ def combine(
     part: tl.tensor,
     part_norm: tl.tensor,
     bias: tl.tensor,
+    bias_stride: tl.tensor,
     out: tl.tensor,
     norm: tl.tensor,
     hub: tl.tensor,
@@ -368,7 +372,7 @@ def combine(
             shift, total, sums = _take(shift, total, sums, piece_shift, piece_total, more)
         else:
             sums += more
-    _finish(out, norm, bias, row, shift, total, sums, head, channel, H, C, SOFTMAX)
+    _finish(out, norm, bias, bias_stride, row, shift, total, sums, head, channel, H, C, SOFTMAX)
 
 
 @triton.jit
@@ -397,6 +401,7 @@ def record_rows(
     out: tl.tensor,
     grad: tl.tensor,
     bias: tl.tensor,
+    bias_stride: tl.tensor,
     norm: tl.tensor,
     second: tl.tensor,
     record: tl.tensor,
@@ -422,8 +427,7 @@ def record_rows(
     there = i < num_rows
     sums = _rows(out, i, H * C, head, channel, there, H, C, ACC)
     if bias is not None:
-        index, always = _one(tl.program_id(0) * 0)
-        sums -= _rows(bias, index, 0, head, channel, always, H, C, ACC)
+        sums -= _rows(bias, i, bias_stride, head, channel, there, H, C, ACC)
     g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
     place = record + i[:, None] * (RECORD * H) + head[None, :]
     mask = there[:, None] & (head < H)[None, :]

@@ -10,7 +10,8 @@
 #include "rows.hpp"
 
 // Arguments of all attention kernels; mirrored by ctypes in graphattn/ops/_attend/cpu.py. Strides
-// count entries from one node's row to the next.
+// count entries from one node's row to the next. The gradient of a node operand may take its place,
+// unless the pass by destination gathers it: `x` of gatv2, the keys of dot.
 struct GraphattnAttention {
   GraphattnGraph graph;
   int64_t heads, channels, threads;
@@ -20,6 +21,7 @@ struct GraphattnAttention {
   int64_t stride[3];
   const void *edge_x, *edge_score;  // E x HC and E x H in the order of edges; each may be null
   const void* bias;                 // HC, added to the sums; may be null
+  int64_t bias_stride;              // 0 where all sums get the same
   void *out, *norm;                 // norm: N_dst x 2H, shift and 1 / sum of the softmax
   const void* grad;
   void* grad_node[3];
@@ -70,6 +72,11 @@ struct Operands {
     return static_cast<const A*>(a.edge_score) + graph.edge[position] * heads;
   }
   const T* grad(int64_t i) const { return static_cast<const T*>(a.grad) + i * width; }
+  // What is added to the sums of a destination, or null.
+  const A* bias(int64_t i) const {
+    if (a.bias == nullptr) return nullptr;
+    return static_cast<const A*>(a.bias) + i * a.bias_stride;
+  }
 
   // What a score class says unless it hides these.
   static constexpr bool kSoftmax = true;          // else scores are the weights
@@ -98,7 +105,6 @@ void attend_forward(const GraphattnAttention& a) {
   const auto heads = score.heads;
   const int64_t width = score.width;
   const Dropout dropout(a.dropout, a.seed);
-  const A* bias = static_cast<const A*>(a.bias);
   // The accumulator of a row: sums, and shift and total of the softmax.
   const auto part = [&](int64_t i, int64_t begin, int64_t end, A* sums, A* p) {
     const int64_t degree = end - begin;
@@ -146,7 +152,7 @@ void attend_forward(const GraphattnAttention& a) {
     } else {
       std::fill(inverse, inverse + heads, A(1));
     }
-    store_scaled(size, sums, inverse, bias, static_cast<T*>(a.out) + i * width);
+    store_scaled(size, sums, inverse, score.bias(i), static_cast<T*>(a.out) + i * width);
   };
   const int64_t buffer = kPiece * heads + 16 + (Score::kEdgeValues ? width : 0);
   reduce_rows<A>(g.rowptr, g.num_dst, a.threads, width + 2 * heads, buffer, part, merge, done);
@@ -268,7 +274,6 @@ void attend_backward(const GraphattnAttention& a) {
   const auto size = score.size;
   const auto heads = score.heads;
   const int64_t width = score.width;
-  const A* bias = static_cast<const A*>(a.bias);
   if constexpr (Score::kSoftmax) {
     for_rows<A>(score.graph.num_dst, a.threads, width, [&](int64_t i, A* out) {
       A* rec = static_cast<A*>(a.record) + i * (3 + Score::kRecord) * heads;
@@ -277,6 +282,7 @@ void attend_backward(const GraphattnAttention& a) {
 #pragma omp simd
       for (int64_t h = 0; h < 2 * heads; ++h) rec[h] = norm[h];
       // <grad, out> equals the sum over the row of coefficient times its gradient.
+      const A* bias = score.bias(i);
       if (bias == nullptr) {
         dots(size, score.grad(i), stored, rec + 2 * heads);
       } else {

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphattn.ops._attend import Call, attend
 from graphattn.ops._check import (
+    check_bias,
     check_edge_index,
     check_self_loops,
     check_shape,
@@ -83,6 +84,7 @@ def dot_attend(
     dropout: float = 0.0,
     seed: Tensor | None = None,
     bias: Tensor | None = None,
+    donate: bool = False,
 ) -> Tensor:
     r"""Sum the sources' values with the weights of :func:`dot_attention`.
 
@@ -105,7 +107,11 @@ def dot_attend(
         dropout: Probability of dropping a coefficient, in ``[0, 1]``; pass 0 in evaluation.
         seed: Decides which coefficients are dropped, the same in every implementation. Drawn from
             torch's generator if not given. Shape ``[1]``, ``int64``.
-        bias: Added to every sum before it is rounded. Shape ``[H, C]``.
+        bias: Added to the sums before they are rounded. Shape ``[H, C]``, or ``[N_dst, H, C]`` for
+            one of every destination.
+        donate: Nobody else reads the operands of nodes, or a bias of destinations: backward may
+            leave gradients in their place, where the graph is not kept, and needs no other memory
+            of the size of nodes. Ignored where an implementation has no use for it.
 
     Returns:
         The sums, in the dtype of ``value``. Shape ``[N_dst, H, C]``.
@@ -117,8 +123,7 @@ def dot_attend(
     """
     _check(query, key, edge_index, edge_x, edge_score, num_self_loops, value=value, bias=bias)
     check_shape(value, "value", tuple(key.shape))
-    if bias is not None:
-        check_shape(bias, "bias", tuple(key.shape[1:]))
+    check_bias(bias, query.size(0), key.shape[1:])
     seed = seed_of(dropout, seed, value.device)
     implementation = choose("dot_attend", value.device.type).implementation
     if implementation == "reference":
@@ -144,6 +149,7 @@ def dot_attend(
             num_self_loops,
             _scale(scale, query),
             dropout,
+            donate,
             edge_index,
             seed,
             edge_x=None if edge_x is None else edge_x.to(value.dtype),

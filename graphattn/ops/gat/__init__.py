@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphattn.ops._attend import Call, attend
 from graphattn.ops._check import (
+    check_bias,
     check_edge_index,
     check_self_loops,
     check_shape,
@@ -79,6 +80,7 @@ def gat_attend(
     dropout: float = 0.0,
     seed: Tensor | None = None,
     bias: Tensor | None = None,
+    donate: bool = False,
 ) -> Tensor:
     r"""Sum the sources' features with the weights of :func:`gat_attention`.
 
@@ -99,7 +101,11 @@ def gat_attend(
         dropout: Probability of dropping a coefficient, in ``[0, 1]``; pass 0 in evaluation.
         seed: Decides which coefficients are dropped, the same in every implementation. Drawn from
             torch's generator if not given. Shape ``[1]``, ``int64``.
-        bias: Added to every sum before it is rounded. Shape ``[H, C]``.
+        bias: Added to the sums before they are rounded. Shape ``[H, C]``, or ``[N_dst, H, C]`` for
+            one of every destination.
+        donate: Nobody else reads the operands of nodes, or a bias of destinations: backward may
+            leave gradients in their place, where the graph is not kept, and needs no other memory
+            of the size of nodes. Ignored where an implementation has no use for it.
 
     Returns:
         The sums, in the dtype of ``x``. Shape ``[N_dst, H, C]``.
@@ -111,8 +117,7 @@ def gat_attend(
     """
     _check(score_src, score_dst, edge_index, edge_score, num_self_loops, x=x, bias=bias)
     check_shape(x, "x", (score_src.size(0), score_src.size(1), None))
-    if bias is not None:
-        check_shape(bias, "bias", x.shape[1:])
+    check_bias(bias, score_dst.size(0), x.shape[1:])
     seed = seed_of(dropout, seed, x.device)
     implementation = choose("gat_attend", x.device.type).implementation
     if implementation == "reference":
@@ -137,6 +142,7 @@ def gat_attend(
             num_self_loops,
             negative_slope,
             dropout,
+            donate,
             edge_index,
             seed,
             edge_x=None,

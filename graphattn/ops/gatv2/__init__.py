@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphattn.ops._attend import Call, attend
 from graphattn.ops._check import (
+    check_bias,
     check_edge_index,
     check_self_loops,
     check_shape,
@@ -81,6 +82,7 @@ def gatv2_attend(
     dropout: float = 0.0,
     seed: Tensor | None = None,
     bias: Tensor | None = None,
+    donate: bool = False,
 ) -> Tensor:
     r"""Sum the transformed sources with the weights of :func:`gatv2_attention`.
 
@@ -101,7 +103,11 @@ def gatv2_attend(
         dropout: Probability of dropping a coefficient, in ``[0, 1]``; pass 0 in evaluation.
         seed: Decides which coefficients are dropped, the same in every implementation. Drawn from
             torch's generator if not given. Shape ``[1]``, ``int64``.
-        bias: Added to every sum before it is rounded. Shape ``[H, C]``.
+        bias: Added to the sums before they are rounded. Shape ``[H, C]``, or ``[N_dst, H, C]`` for
+            one of every destination.
+        donate: Nobody else reads the operands of nodes, or a bias of destinations: backward may
+            leave gradients in their place, where the graph is not kept, and needs no other memory
+            of the size of nodes. Ignored where an implementation has no use for it.
 
     Returns:
         The sums, in the dtype of ``x_src``. Shape ``[N_dst, H, C]``.
@@ -112,8 +118,7 @@ def gatv2_attend(
             is out of range.
     """
     _check(x_src, x_dst, att, edge_index, edge_x, num_self_loops, bias=bias)
-    if bias is not None:
-        check_shape(bias, "bias", x_src.shape[1:])
+    check_bias(bias, x_dst.size(0), x_src.shape[1:])
     seed = seed_of(dropout, seed, x_src.device)
     implementation = choose("gatv2_attend", x_src.device.type).implementation
     if implementation == "reference":
@@ -138,6 +143,7 @@ def gatv2_attend(
             num_self_loops,
             negative_slope,
             dropout,
+            donate,
             edge_index,
             seed,
             edge_x=None if edge_x is None else edge_x.to(x_src.dtype),

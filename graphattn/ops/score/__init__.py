@@ -73,6 +73,7 @@ def score_attend(
             0,
             0.0,
             dropout,
+            False,
             edge_index,
             seed,
             edge_x=None,

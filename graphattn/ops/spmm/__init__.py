@@ -60,6 +60,7 @@ def spmm(x: Tensor, weight: Tensor, edge_index: Tensor, *, num_dst: int) -> Tens
             0,
             0.0,
             0.0,
+            False,
             edge_index,
             None,
             edge_x=None,
