@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphattn.ops._kept import kept
+
 __all__ = [
     "check_bias",
     "check_count",
@@ -36,8 +38,12 @@ def check_edge_index(edge_index: Tensor, *, num_src: int, num_dst: int) -> None:
         raise TypeError(f"'edge_index' must be int32 or int64, got {edge_index.dtype}")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(f"'edge_index' must have shape [2, E], got {list(edge_index.shape)}")
-    check_range(edge_index[0], "edge_index[0]", num_src)
-    check_range(edge_index[1], "edge_index[1]", num_dst)
+    if torch.compiler.is_compiling() or edge_index.device.type != "cpu" or not edge_index.numel():
+        return
+    # A graph is read once, not in every step.
+    src, dst = kept(edge_index, "bounds", lambda: [_bounds(index) for index in edge_index])
+    _check_bounds(src, "edge_index[0]", num_src)
+    _check_bounds(dst, "edge_index[1]", num_dst)
 
 
 def check_range(index: Tensor, name: str, count: int) -> None:
@@ -46,9 +52,17 @@ def check_range(index: Tensor, name: str, count: int) -> None:
     Raises:
         ValueError: If an index is outside.
     """
-    if torch.compiler.is_compiling() or index.device.type != "cpu" or index.numel() == 0:
-        return
-    low, high = (int(bound) for bound in torch.aminmax(index))
+    if not torch.compiler.is_compiling() and index.device.type == "cpu" and index.numel() > 0:
+        _check_bounds(_bounds(index), name, count)
+
+
+def _bounds(index: Tensor) -> tuple[int, int]:
+    low, high = torch.aminmax(index)
+    return int(low), int(high)
+
+
+def _check_bounds(bounds: tuple[int, int], name: str, count: int) -> None:
+    low, high = bounds
     if low < 0 or high >= count:
         bad = low if low < 0 else high
         raise ValueError(f"'{name}' must lie in [0, {count}), one entry per node; got {bad}")

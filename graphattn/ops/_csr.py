@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from graphattn.ops import _native
 from graphattn.ops._check import check_count
 from graphattn.ops._dispatch import choose
+from graphattn.ops._kept import kept
 from graphattn.ops.self_loops import append_self_loops
 
 __all__ = ["CSR", "Pieces", "build_csr", "cached_csr", "cached_pieces"]
@@ -86,11 +86,7 @@ def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
 
 
 def cached_csr(edge_index: Tensor, num_self_loops: int, *, num_src: int, num_dst: int) -> CSR:
-    """CSR of a graph with its self-loops, kept for as long as the edge list lives unchanged.
-
-    Changes are seen as autograd sees them, by the tensor's version. Those that torch does not count
-    (through ``.data``, or in memory shared with NumPy) are not; tensors made under inference mode,
-    which have no version, are sorted anew in every call.
+    """CSR of a graph with its self-loops, :func:`kept` beside the edge list.
 
     Args:
         edge_index: Shape ``[2, E]``; or only the destinations, shape ``[E]``, where sources are of
@@ -103,36 +99,21 @@ def cached_csr(edge_index: Tensor, num_self_loops: int, *, num_src: int, num_dst
     Returns:
         The sorted views, in ``int32`` where all numbers fit.
     """
-    if edge_index.is_inference():
-        return _csr_with_loops(edge_index, num_self_loops, num_src, num_dst)
-    key = (id(edge_index), num_self_loops, num_src, num_dst)
-    state = (edge_index._version, edge_index.data_ptr(), *edge_index.shape)
-    found = _CACHE.get(key)
-    if found is not None and found[0] == state:
-        return found[1]
-    csr = _csr_with_loops(edge_index, num_self_loops, num_src, num_dst)
-    if found is None:
-        weakref.finalize(edge_index, _CACHE.pop, key, None)
-    _CACHE[key] = (state, csr)
-    return csr
+    sizes = (num_self_loops, num_src, num_dst)
+    return kept(edge_index, ("csr", *sizes), lambda: _csr_with_loops(edge_index, *sizes))
 
 
 def cached_pieces(ptr: Tensor, size: int) -> Pieces:
-    """Cut rows of more than ``size`` edges into pieces, kept for as long as the row pointers live.
+    """Cut rows of more than ``size`` edges into pieces, :func:`kept` beside the row pointers.
 
     Args:
-        ptr: ``rowptr`` or ``tptr`` of a :class:`CSR`, which nobody changes. Shape ``[N + 1]``.
+        ptr: ``rowptr`` or ``tptr`` of a :class:`CSR`. Shape ``[N + 1]``.
         size: Edges of a piece.
 
     Returns:
         The pieces, in the dtype of ``ptr``.
     """
-    key = (id(ptr), size)
-    found = _PIECES.get(key)
-    if found is None:
-        found = _PIECES[key] = _cut(ptr, size)
-        weakref.finalize(ptr, _PIECES.pop, key, None)
-    return found
+    return kept(ptr, ("pieces", size), lambda: _cut(ptr, size))
 
 
 def _cut(ptr: Tensor, size: int) -> Pieces:
@@ -144,10 +125,6 @@ def _cut(ptr: Tensor, size: int) -> Pieces:
     begin = ptr[hub][owner] + (torch.arange(len(owner), device=ptr.device) - first[owner]) * size
     parts = (hub, first, hub[owner], begin)
     return Pieces(*(part.to(ptr.dtype) for part in parts))
-
-
-_PIECES: dict[tuple[int, int], Pieces] = {}
-_CACHE: dict[tuple[int, int, int, int], tuple[tuple[int, ...], CSR]] = {}
 
 
 def _csr_with_loops(edge_index: Tensor, num_self_loops: int, num_src: int, num_dst: int) -> CSR:

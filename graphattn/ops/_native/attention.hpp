@@ -191,7 +191,6 @@ void backward_sources(const Score& score) {
         // Beyond the row the next source's edges follow.
         if (first + t + kAhead < g.num_edges) {
           const int64_t next = row[t + kAhead];
-          prefetch(score.grad(next), width * sizeof(T));
           __builtin_prefetch(ds + position[t + kAhead] * heads, 1);
           if (Score::kSoftmax) prefetch(record + next * record_size, record_size * sizeof(A));
           score.prefetch_destination(next);
@@ -223,7 +222,8 @@ void backward_sources(const Score& score) {
       } else {
         std::copy(z, z + count * heads, weight);
       }
-      weighted_sum(size, count, count, row, weight, score.grad(0), width, sums);
+      // Fetches the gradients for the edges behind this chunk, while there is nothing else to fetch.
+      weighted_sum<kChunk>(size, count, g.num_edges - first, row, weight, score.grad(0), width, sums);
       for (int64_t c = 0; c < width; ++c) acc[c] += sums[c];
       for (int64_t t = 0; t < count; ++t) {
         A* place = ds + position[t] * heads;

@@ -138,6 +138,27 @@ inline typename Vec<float, 8>::Type lane_sums(const typename Vec<float, 8>::Type
 }
 #endif
 
+#ifdef __AVX512F__
+// Eight times a, then eight times b, which are lanes of v.
+template <int A, int B>
+inline typename Vec<float, 16>::Type spread(typename Vec<float, 8>::Type v) {
+  return __builtin_shufflevector(v, v, A, A, A, A, A, A, A, A, B, B, B, B, B, B, B, B);
+}
+
+// Sums of the lanes of the eight halves of four vectors, one beside the other.
+inline typename Vec<float, 8>::Type lane_sums_of_pairs(const typename Vec<float, 16>::Type* v) {
+  using V = typename Vec<float, 16>::Type;
+  // Sums of neighbours: those of a, then those of b.
+  const auto neighbours = [](V a, V b) {
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  };
+  const V all = neighbours(neighbours(v[0], v[1]), neighbours(v[2], v[3]));
+  return __builtin_shufflevector(all, all, 0, 2, 4, 6, 8, 10, 12, 14) +
+         __builtin_shufflevector(all, all, 1, 3, 5, 7, 9, 11, 13, 15);
+}
+#endif
+
 // exp to about 1 ulp, without a branch, so that loops over it become vector code. Below -87.3 the
 // result is 0, as it must be for masked scores of -inf.
 inline float fast_exp(float x) {

@@ -8,7 +8,7 @@
 namespace GRAPHATTN_ISA {
 
 // Edges whose gradients are computed at a time, few enough to find their rows in the cache again.
-constexpr int64_t kChunk = 64;
+constexpr int64_t kChunk = 32;
 
 // A number that is a constant for the compiler where it is not 0. Loops over few heads are several
 // times faster when their length is one.
@@ -43,7 +43,7 @@ void with_lanes(const Layout<H>& size, const Body& body) {
 }
 
 // sum_e weight[e, h] * row(e)[h, :] for channels [first, first + NV * W), kept in registers.
-template <int W, int NV, int H, class T, class I>
+template <int W, int NV, int Ahead, int H, class T, class I>
 void weighted_sum_block(const Layout<H>& size, int64_t first, int64_t degree, int64_t known,
                         const I* col, const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
   using V = typename Vec<Acc<T>, W>::Type;
@@ -55,7 +55,7 @@ void weighted_sum_block(const Layout<H>& size, int64_t first, int64_t degree, in
     if (first + (v + 1) * W == end) ++h, end += size.channels;
   }
   for (int64_t e = 0; e < degree; ++e) {
-    if (e + kAhead < known) prefetch(x + col[e + kAhead] * stride + first, NV * W * sizeof(T));
+    if (e + Ahead < known) prefetch(x + col[e + Ahead] * stride + first, NV * W * sizeof(T));
     const T* row = x + col[e] * stride + first;
     const Acc<T>* w = weight + e * size.heads;
 #pragma GCC unroll 16
@@ -64,27 +64,60 @@ void weighted_sum_block(const Layout<H>& size, int64_t first, int64_t degree, in
   for (int v = 0; v < NV; ++v) store_vec<W>(acc[v], out + first + v * W);
 }
 
+#ifdef __AVX512F__
+// The same for eight heads of eight channels, two of them in a register.
+template <int Ahead, class I>
+void weighted_sum_of_pairs(int64_t degree, int64_t known, const I* col, const float* weight,
+                           const float* x, int64_t stride, float* out) {
+  typename Vec<float, 16>::Type acc[4] = {};
+  for (int64_t e = 0; e < degree; ++e) {
+    if (e + Ahead < known) prefetch(x + col[e + Ahead] * stride, 64 * sizeof(float));
+    const float* row = x + col[e] * stride;
+    const auto w = load_vec<8>(weight + e * 8);
+    acc[0] += spread<0, 1>(w) * load_vec<16>(row);
+    acc[1] += spread<2, 3>(w) * load_vec<16>(row + 16);
+    acc[2] += spread<4, 5>(w) * load_vec<16>(row + 32);
+    acc[3] += spread<6, 7>(w) * load_vec<16>(row + 48);
+  }
+  for (int v = 0; v < 4; ++v) store_vec<16>(acc[v], out + v * 16);
+}
+#endif
+
 // out[h, :] = sum_e weight[e, h] * x[col[e], h, :]. Rows behind the first `degree`, of which `known`
 // are there, are fetched for whoever comes next.
-template <int H, class T, class I>
+template <int Ahead = kAhead, int H, class T, class I>
 void weighted_sum(const Layout<H>& size, int64_t degree, int64_t known, const I* col,
                   const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
+#ifdef __AVX512F__
+  if constexpr (H == 8 && std::is_same_v<T, float>)
+    if (size.channels == 8)
+      return weighted_sum_of_pairs<Ahead>(degree, known, col, weight, x, stride, out);
+#endif
   with_lanes<Acc<T>>(size, [&](auto lanes) {
     constexpr int W = lanes;
     int64_t first = 0;
     const int64_t width = size.width();
     for (; first + 8 * W <= width; first += 8 * W)
-      weighted_sum_block<W, 8>(size, first, degree, known, col, weight, x, stride, out);
+      weighted_sum_block<W, 8, Ahead>(size, first, degree, known, col, weight, x, stride, out);
     for (; first + 4 * W <= width; first += 4 * W)
-      weighted_sum_block<W, 4>(size, first, degree, known, col, weight, x, stride, out);
+      weighted_sum_block<W, 4, Ahead>(size, first, degree, known, col, weight, x, stride, out);
     for (; first + W <= width; first += W)
-      weighted_sum_block<W, 1>(size, first, degree, known, col, weight, x, stride, out);
+      weighted_sum_block<W, 1, Ahead>(size, first, degree, known, col, weight, x, stride, out);
   });
 }
 
 // out[h] = sum of the lanes of terms(lanes, first channel of the head)
 template <class A, int H, class Terms>
 void head_sums(const Layout<H>& size, const Terms& terms, A* out) {
+#ifdef __AVX512F__
+  if constexpr (H == 8 && std::is_same_v<A, float>)
+    if (size.channels == 8) {
+      constexpr std::integral_constant<int, 16> two_heads;
+      typename Vec<A, 16>::Type sums[4];
+      for (int k = 0; k < 4; ++k) sums[k] = terms(two_heads, k * 16);
+      return store_vec<8>(lane_sums_of_pairs(sums), out);
+    }
+#endif
   with_lanes<A>(size, [&](auto lanes) {
     constexpr int W = lanes;
     int64_t h = 0;

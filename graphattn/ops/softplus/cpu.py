@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import elu
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from graphattn.ops import _native
 from graphattn.ops._csr import CSR, build_csr, cached_csr
+from graphattn.ops._kept import kept
 
 __all__ = ["aero_propagate"]
 
@@ -212,23 +212,20 @@ class _Ascending(NamedTuple):
     """Whether the reverse of the edge at each place is an edge too, at that of ``position``."""
 
 
-_CACHE: MutableMapping[Tensor, _Ascending] = WeakTensorKeyDictionary()
-
-
 def _ascending(edge_index: Tensor, nodes: int) -> _Ascending:
-    """Sort the edges of a graph by destination, then by source; once for a cached CSR."""
+    """Sort the edges of a graph by destination, then by source; :func:`kept` beside them."""
+    return kept(edge_index, ("ascending", nodes), lambda: _sort(edge_index, nodes))
+
+
+def _sort(edge_index: Tensor, nodes: int) -> _Ascending:
     given = cached_csr(edge_index, 0, num_src=nodes, num_dst=nodes)
-    found = _CACHE.get(given.col)
-    if found is None:
-        # By source, destinations ascend; sorting these by destination keeps sources in order.
-        src = torch.repeat_interleave(given.tptr.diff()).to(given.trow.dtype)
-        csr = build_csr(torch.stack([src, given.trow]), num_src=nodes, num_dst=nodes)
-        symmetric = torch.equal(csr.rowptr, csr.tptr) and torch.equal(csr.col, csr.trow)
-        if symmetric:
-            csr = csr._replace(tptr=csr.rowptr, trow=csr.col)
-        found = _Ascending(csr._replace(edge=csr.col), symmetric)
-        _CACHE[given.col] = found
-    return found
+    # By source, destinations ascend; sorting these by destination keeps sources in order.
+    src = torch.repeat_interleave(given.tptr.diff()).to(given.trow.dtype)
+    csr = build_csr(torch.stack([src, given.trow]), num_src=nodes, num_dst=nodes)
+    symmetric = torch.equal(csr.rowptr, csr.tptr) and torch.equal(csr.col, csr.trow)
+    if symmetric:
+        csr = csr._replace(tptr=csr.rowptr, trow=csr.col)
+    return _Ascending(csr._replace(edge=csr.col), symmetric)
 
 
 @_forward.register_fake
