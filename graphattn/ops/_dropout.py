@@ -55,25 +55,20 @@ def dropout_factor(counter: Tensor, seed: Tensor, p: float) -> Tensor:
     return (draw >= threshold).float() * scale
 
 
-def edge_dropout(alpha: Tensor, dst: Tensor, counted: Tensor, seed: Tensor, p: float) -> Tensor:
+def edge_dropout(alpha: Tensor, position: Tensor, seed: Tensor, p: float) -> Tensor:
     """Drop coefficients of edges, numbered in rows by destination as kernels meet them.
 
     Args:
         alpha: Coefficients. Shape ``[E, H]``.
-        dst: Destination of every edge. Shape ``[E]``.
-        counted: False for edges that the rows leave out. Shape ``[E]``.
+        position: Place of every edge in the rows, see :func:`looped`. Shape ``[E]``.
         seed: Shape ``[1]``, ``int64``.
         p: Probability, in ``[0, 1]``.
 
     Returns:
         Shape ``[E, H]``, in the dtype of ``alpha``.
     """
-    behind_all = torch.iinfo(dst.dtype).max
-    order = dst.masked_fill(~counted, behind_all).argsort(stable=True)
-    places = torch.arange(dst.numel(), device=dst.device)
-    position = torch.empty_like(order).scatter(0, order, places)
     heads = alpha.size(1)
-    counter = position.unsqueeze(1) * heads + torch.arange(heads, device=dst.device)
+    counter = position.unsqueeze(1) * heads + torch.arange(heads, device=position.device)
     return alpha * dropout_factor(counter, seed, p).to(alpha.dtype)
 
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-__all__ = ["append_self_loops"]
+from graphattn.ops._kept import kept
+
+__all__ = ["Looped", "append_self_loops", "looped"]
+
+
+class Looped(NamedTuple):
+    """Edges with self-loops behind them."""
+
+    edge_index: Tensor
+    """Sources and destinations. Shape ``[2, E + n]``."""
+    counted: Tensor
+    """Which of them count. Shape ``[E + n]``."""
+    position: Tensor
+    """Place of each in rows by destination; those that do not count stand behind all rows. Shape
+    ``[E + n]``."""
 
 
 def append_self_loops(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
@@ -45,3 +61,23 @@ def append_self_loops(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tenso
     )
     is_first = first.index_select(0, torch.where(is_loop, dst, 0)) == position
     return appended, torch.cat([~is_loop | is_first, first == num_edges])
+
+
+def looped(edge_index: Tensor, num_nodes: int) -> Looped:
+    """What :func:`append_self_loops` returns, and the order of rows; kept beside the edge list.
+
+    Args:
+        edge_index: Sources and destinations. Shape ``[2, E]``.
+        num_nodes: Number of nodes that shall have a loop.
+    """
+    if torch.compiler.is_compiling():
+        return _loop(edge_index, num_nodes)
+    return kept(edge_index, ("looped", num_nodes), lambda: _loop(edge_index, num_nodes))
+
+
+def _loop(edge_index: Tensor, num_nodes: int) -> Looped:
+    appended, counted = append_self_loops(edge_index, num_nodes)
+    dst = appended[1]
+    order = dst.masked_fill(~counted, torch.iinfo(dst.dtype).max).argsort(stable=True)
+    places = torch.arange(dst.numel(), device=dst.device)
+    return Looped(appended, counted, torch.empty_like(order).scatter(0, order, places))

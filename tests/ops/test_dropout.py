@@ -36,13 +36,10 @@ def test_seeds_and_counters_decide() -> None:
 
 
 def test_edges_are_numbered_by_rows() -> None:
-    dst = torch.tensor([1, 0, 1, 0])
-    counted = torch.tensor([True, True, False, True])
-    seed = torch.tensor([9])
-    dropped = edge_dropout(torch.ones(4, 2), dst, counted, seed, 0.5)
+    position, seed = torch.tensor([2, 0, 3, 1]), torch.tensor([9])
+    dropped = edge_dropout(torch.ones(4, 2), position, seed, 0.5)
     expected = dropout_factor(torch.arange(8).view(4, 2), seed, 0.5)
-    # Rows: edges 1 and 3 enter node 0, edge 0 enters node 1, edge 2 does not count.
-    torch.testing.assert_close(dropped, expected[torch.tensor([2, 0, 3, 1])])
+    torch.testing.assert_close(dropped, expected[position])
 
 
 def test_seeds_come_from_torch_s_generator() -> None:

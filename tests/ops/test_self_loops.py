@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from graphattn.ops import append_self_loops
+from graphattn.ops.self_loops import looped
 
 
 def test_each_node_has_one_counted_loop(graph: Any) -> None:
@@ -32,3 +33,13 @@ def test_nodes_without_a_loop_of_their_own() -> None:
     appended, counted = append_self_loops(edges, 2)
     assert appended.dtype == torch.int32
     assert counted.tolist() == [True, True, True]
+
+
+def test_places_are_those_in_rows_of_what_counts() -> None:
+    edges = torch.tensor([[1, 2, 1, 1], [1, 0, 1, 0]])
+    appended, counted, position = looped(edges, 2)
+    assert appended.tolist() == [[1, 2, 1, 1, 0, 1], [1, 0, 1, 0, 0, 1]]
+    assert counted.tolist() == [True, True, False, True, True, False]
+    # Row 0: edges 1 and 3, then the loop; row 1: edge 0; then what does not count.
+    assert position.tolist() == [3, 0, 4, 1, 2, 5]
+    assert looped(edges, 2).position is position

@@ -18,9 +18,9 @@ from graphattn._core.errors import unknown_name
 from graphattn.nn.conv._edges import as_edge_list, check_matrix, with_weights
 from graphattn.nn.conv._watch import is_watched
 from graphattn.nn.linear import Linear, map_together
-from graphattn.ops import append_self_loops
 from graphattn.ops._check import check_edge_index
 from graphattn.ops._dropout import draw_seed, edge_dropout
+from graphattn.ops.self_loops import looped
 
 __all__ = ["AttentionConv"]
 
@@ -221,10 +221,11 @@ class AttentionConv(MessagePassing):
 
         if is_watched(self, AttentionConv) or return_attention_weights:
             alpha = self.attention(values, directed, **operands)
-            appended, counted = append_self_loops(edges, loops)
+            appended, counted, position = looped(directed, loops)
+            appended = appended if forward else appended.flip(0)
             kept = alpha
             if seed is not None:
-                kept = edge_dropout(alpha, appended[int(forward)], counted, seed, p)
+                kept = edge_dropout(alpha, position, seed, p)
             out = self.propagate(
                 appended,
                 x=(values, None) if forward else (None, values),

@@ -212,7 +212,7 @@ void backward_sources(const Score& score) {
         }
       }
       if constexpr (Score::kSoftmax) {
-        drop_factors(dropout, position, count, heads, low, high, factor);
+        drop_factors(dropout, position, count, g.num_edges, heads, low, high, factor);
 #pragma omp simd
         for (int64_t k = 0; k < count * heads; ++k) {
           const A alpha = fast_exp(score.activated(z[k]) - shift[k]) * inverse[k];

@@ -221,11 +221,22 @@ void drop(const Dropout& dropout, uint64_t first, int64_t count, A* p) {
   }
 }
 
-// factor[t, h] for edges at the given positions; 1 without dropout. `low` and `high` are scratch.
+// factor[t, h] for edges at the given positions, of which there are `known`; 1 without dropout. `low`
+// and `high` are scratch.
 template <class A, class I, class Heads>
-void drop_factors(const Dropout& dropout, const I* position, int64_t count, Heads heads,
-                  uint32_t* low, uint32_t* high, A* factor) {
+void drop_factors(const Dropout& dropout, const I* position, int64_t count, int64_t known,
+                  Heads heads, uint32_t* low, uint32_t* high, A* factor) {
   if (!dropout.active) return std::fill(factor, factor + count * heads, A(1));
+  if (known * heads <= int64_t{1} << 32) {
+    for (int64_t t = 0; t < count; ++t) {
+      const uint32_t counter = static_cast<uint32_t>(position[t]) * static_cast<uint32_t>(heads);
+#pragma omp simd
+      for (int64_t h = 0; h < heads; ++h) low[t * heads + h] = counter + static_cast<uint32_t>(h);
+    }
+#pragma omp simd
+    for (int64_t k = 0; k < count * heads; ++k) factor[k] = dropout.factor(low[k], 0);
+    return;
+  }
   for (int64_t t = 0; t < count; ++t) {
     const uint64_t counter = static_cast<uint64_t>(position[t]) * heads;
 #pragma omp simd

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from graphattn.ops._dropout import edge_dropout
 from graphattn.ops.edge_softmax.reference import edge_softmax
-from graphattn.ops.self_loops import append_self_loops
+from graphattn.ops.self_loops import looped
 from graphattn.ops.spmm.reference import spmm
 
 __all__ = ["dot_attend", "dot_attention"]
@@ -23,7 +23,7 @@ def dot_attention(
     scale: float,
 ) -> Tensor:
     """See :func:`graphattn.ops.dot_attention`."""
-    appended, counted = append_self_loops(edge_index, num_self_loops)
+    appended, counted, _ = looped(edge_index, num_self_loops)
     return _coefficients(query, key, appended, counted, edge_x, edge_score, scale)
 
 
@@ -41,10 +41,10 @@ def dot_attend(
     bias: Tensor | None,
 ) -> Tensor:
     """See :func:`graphattn.ops.dot_attend`."""
-    appended, counted = append_self_loops(edge_index, num_self_loops)
+    appended, counted, position = looped(edge_index, num_self_loops)
     alpha = _coefficients(query, key, appended, counted, edge_x, edge_score, scale)
     if seed is not None:
-        alpha = edge_dropout(alpha, appended[1], counted, seed, dropout)
+        alpha = edge_dropout(alpha, position, seed, dropout)
     if edge_x is None:
         return spmm(value, alpha, appended, query.size(0), bias)
     # The value of an edge is its own: as if every edge came from a node that it alone leaves.

@@ -8,7 +8,7 @@ from torch.nn.functional import leaky_relu
 
 from graphattn.ops._dropout import edge_dropout
 from graphattn.ops.edge_softmax.reference import edge_softmax
-from graphattn.ops.self_loops import append_self_loops
+from graphattn.ops.self_loops import looped
 from graphattn.ops.spmm.reference import spmm
 
 __all__ = ["gat_attend", "gat_attention"]
@@ -23,7 +23,7 @@ def gat_attention(
     negative_slope: float,
 ) -> Tensor:
     """See :func:`graphattn.ops.gat_attention`."""
-    appended, counted = append_self_loops(edge_index, num_self_loops)
+    appended, counted, _ = looped(edge_index, num_self_loops)
     return _coefficients(score_src, score_dst, appended, counted, edge_score, negative_slope)
 
 
@@ -40,10 +40,10 @@ def gat_attend(
     bias: Tensor | None,
 ) -> Tensor:
     """See :func:`graphattn.ops.gat_attend`."""
-    appended, counted = append_self_loops(edge_index, num_self_loops)
+    appended, counted, position = looped(edge_index, num_self_loops)
     alpha = _coefficients(score_src, score_dst, appended, counted, edge_score, negative_slope)
     if seed is not None:
-        alpha = edge_dropout(alpha, appended[1], counted, seed, dropout)
+        alpha = edge_dropout(alpha, position, seed, dropout)
     return spmm(x, alpha, appended, score_dst.size(0), bias)
 
 

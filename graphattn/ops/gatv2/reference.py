@@ -8,7 +8,7 @@ from torch.nn.functional import leaky_relu
 
 from graphattn.ops._dropout import edge_dropout
 from graphattn.ops.edge_softmax.reference import edge_softmax
-from graphattn.ops.self_loops import append_self_loops
+from graphattn.ops.self_loops import looped
 from graphattn.ops.spmm.reference import spmm
 
 __all__ = ["gatv2_attend", "gatv2_attention"]
@@ -24,7 +24,7 @@ def gatv2_attention(
     negative_slope: float,
 ) -> Tensor:
     """See :func:`graphattn.ops.gatv2_attention`."""
-    appended, counted = append_self_loops(edge_index, num_self_loops)
+    appended, counted, _ = looped(edge_index, num_self_loops)
     return _coefficients(x_src, x_dst, att, appended, counted, edge_x, negative_slope)
 
 
@@ -41,10 +41,10 @@ def gatv2_attend(
     bias: Tensor | None,
 ) -> Tensor:
     """See :func:`graphattn.ops.gatv2_attend`."""
-    appended, counted = append_self_loops(edge_index, num_self_loops)
+    appended, counted, position = looped(edge_index, num_self_loops)
     alpha = _coefficients(x_src, x_dst, att, appended, counted, edge_x, negative_slope)
     if seed is not None:
-        alpha = edge_dropout(alpha, appended[1], counted, seed, dropout)
+        alpha = edge_dropout(alpha, position, seed, dropout)
     return spmm(x_src, alpha, appended, x_dst.size(0), bias)
 
 

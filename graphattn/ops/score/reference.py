@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphattn.ops._dropout import edge_dropout
 from graphattn.ops.edge_softmax.reference import edge_softmax
+from graphattn.ops.self_loops import looped
 from graphattn.ops.spmm.reference import spmm
 
 __all__ = ["score_attend"]
@@ -25,6 +26,5 @@ def score_attend(
     score = score.to(torch.promote_types(score.dtype, torch.float32))
     alpha = edge_softmax(score, dst, num_dst)
     if seed is not None:
-        counted = torch.ones_like(dst, dtype=torch.bool)
-        alpha = edge_dropout(alpha, dst, counted, seed, dropout)
+        alpha = edge_dropout(alpha, looped(edge_index, 0).position, seed, dropout)
     return spmm(x, alpha, edge_index, num_dst)
