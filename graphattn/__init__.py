@@ -11,8 +11,15 @@ Importing ``graphattn`` loads neither torch nor torch_geometric; the sub-package
 - :mod:`graphattn.recipes`: experiments with their published numbers.
 """
 
-from importlib.metadata import version
-
-__version__ = version("graphattn")
+__version__: str
 
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> str:
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Slow to import, and `graphattn --help` has no use for it.
+    from importlib.metadata import version
+
+    return version("graphattn")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from graphattn import __version__
+import graphattn
 from graphattn.cli.bench import Bench
 from graphattn.cli.datasets import Datasets
 from graphattn.cli.eval import Eval
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments == ["--version"]:
-        print(f"graphattn {__version__}")
+        print(f"graphattn {graphattn.__version__}")
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("graphattn").setLevel(logging.INFO)
