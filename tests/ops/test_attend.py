@@ -426,6 +426,22 @@ def test_donated_operands_make_room_for_their_gradients(op: Op, implementation: 
             assert torch.equal(tensor, expected[name] if replaced else leaves[name])
 
 
+@native_alone
+def test_rows_that_share_memory_are_not_replaced(implementation: str) -> None:
+    edges = torch.tensor([[0, 1, 2, 2], [1, 0, 0, 2]])
+    given = problem(OPS["gat"], edges, 3, 3, optional=False)
+    given.operands["x"] = torch.randn(3, 1, 4, dtype=torch.float64).expand(3, 2, 4)
+    given.operands["score_dst"] = torch.randn(1, 2, dtype=torch.float64).expand(3, 2)
+    expected = given.solve(implementation, torch.float64)
+    leaves = {name: tensor.requires_grad_() for name, tensor in given.operands.items()}
+    views = {name: leaf.view_as(leaf) for name, leaf in leaves.items()}
+    with use_implementation(implementation):
+        out = gat_attend(**views, **given.options, donate=True)
+    got = torch.autograd.grad(out, list(leaves.values()), given.cotangent)
+    for name, grad in zip(leaves, got, strict=True):
+        assert torch.equal(grad, expected[name])
+
+
 def poisoned(empty: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The same, but NaN stands where nothing was asked for."""
 

@@ -134,6 +134,8 @@ class GATConv(AttentionConv):
         shared = isinstance(self.in_channels, int)
         lin_src = self.lin if shared else self.lin_src
         lin_dst = self.lin if shared else self.lin_dst
+        # Asked before the maps run: those of lazy layers lose a hook by that.
+        donate = _is_folded(lin_src) and _is_folded(lin_dst)
         score_dst = edge_score = None
         if shared and x_dst is x_src:
             values, score_src, score_dst = self._project(lin_src, x_src, self.att_src, self.att_dst)
@@ -151,7 +153,7 @@ class GATConv(AttentionConv):
             "score_dst": score_dst,
             "edge_score": edge_score,
             "negative_slope": self.negative_slope,
-            "donate": _is_folded(lin_src) and _is_folded(lin_dst),
+            "donate": donate,
         }
 
     def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:

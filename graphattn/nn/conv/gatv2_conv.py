@@ -120,6 +120,8 @@ class GATv2Conv(AttentionConv):
         """See :meth:`AttentionConv.operands`."""
         if x_dst is None:
             raise ValueError("'x' is (x_src, None), but GATv2 scores need features 'x_dst'")
+        # Asked before the maps run, which hooks may see that are gone afterwards.
+        donate = is_plain(self.lin_l, self.lin_r) and not self.share_weights
         if x_dst is x_src:
             maps = (self.lin_l,) if self.share_weights else (self.lin_l, self.lin_r)
             transformed = self._heads(x_src, *maps)
@@ -133,7 +135,7 @@ class GATv2Conv(AttentionConv):
             "att": self.att.squeeze(0),
             "edge_x": edge_x,
             "negative_slope": self.negative_slope,
-            "donate": is_plain(self.lin_l, self.lin_r) and not self.share_weights,
+            "donate": donate,
         }
 
     def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:

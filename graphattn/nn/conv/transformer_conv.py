@@ -110,6 +110,8 @@ class TransformerConv(AttentionConv):
             raise ValueError("'x' is (x_src, None), but queries need features 'x_dst'")
         sources = (self.lin_value, self.lin_key)
         destinations = (self.lin_query, *([self.lin_skip] if self._adds_root else ()))
+        # Asked before the maps run, which hooks may see that are gone afterwards.
+        donate = is_plain(*sources, *destinations)
         if x_dst is x_src:
             value, key, query, *root = self._heads(x_src, *sources, *destinations)
         else:
@@ -123,7 +125,7 @@ class TransformerConv(AttentionConv):
             "key": key,
             "edge_x": edge_x,
             "bias": root[0] if root else None,
-            "donate": is_plain(*sources, *destinations),
+            "donate": donate,
         }
 
     def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:

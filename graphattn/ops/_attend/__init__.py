@@ -49,6 +49,15 @@ class Call(NamedTuple):
     nodes: Sequence[Tensor]
     """Features to sum, shape ``[N_src, H, C]``, and what the score needs besides."""
 
+    def has_distinct_rows(self) -> bool:
+        """Whether every row of what may be donated is contiguous, in memory of its own."""
+        bias = () if self.bias is None or self.bias.dim() == 2 else (self.bias,)
+        return all(
+            _native.rows(operand) is operand
+            and (len(operand) < 2 or operand.stride(0) >= operand[0].numel())
+            for operand in (*self.nodes, *bias)
+        )
+
     def added(self) -> tuple[Tensor | None, int]:
         """The bias as kernels read it, and entries from that of a destination to the next one's."""
         if self.bias is None or self.bias.dim() == 2:
@@ -91,7 +100,7 @@ class _Attend(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         out, norm, *tensors = ctx.saved_tensors
         call = _call(ctx.settings, tensors)
-        replace = call.donated and not _is_kept()
+        replace = call.donated and not _is_kept() and call.has_distinct_rows()
         grads = _run_backward(call, out, norm, grad, replace=replace)
         edge_x, edge_score, nodes = _in_places(call, grads)
         bias = _gradient_of_bias(call, grad)

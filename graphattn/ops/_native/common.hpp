@@ -138,7 +138,14 @@ inline typename Vec<float, 8>::Type lane_sums(const typename Vec<float, 8>::Type
 }
 #endif
 
-#ifdef __AVX512F__
+// Compilers of before 2022 go without: GCC has these shuffles since its version 12.
+#if defined(__AVX512F__) && defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define GRAPHATTN_PAIRS
+#endif
+#endif
+
+#ifdef GRAPHATTN_PAIRS
 // Eight times a, then eight times b, which are lanes of v.
 template <int A, int B>
 inline typename Vec<float, 16>::Type spread(typename Vec<float, 8>::Type v) {

@@ -64,7 +64,7 @@ void weighted_sum_block(const Layout<H>& size, int64_t first, int64_t degree, in
   for (int v = 0; v < NV; ++v) store_vec<W>(acc[v], out + first + v * W);
 }
 
-#ifdef __AVX512F__
+#ifdef GRAPHATTN_PAIRS
 // The same for eight heads of eight channels, two of them in a register.
 template <int Ahead, class I>
 void weighted_sum_of_pairs(int64_t degree, int64_t known, const I* col, const float* weight,
@@ -88,7 +88,7 @@ void weighted_sum_of_pairs(int64_t degree, int64_t known, const I* col, const fl
 template <int Ahead = kAhead, int H, class T, class I>
 void weighted_sum(const Layout<H>& size, int64_t degree, int64_t known, const I* col,
                   const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
-#ifdef __AVX512F__
+#ifdef GRAPHATTN_PAIRS
   if constexpr (H == 8 && std::is_same_v<T, float>)
     if (size.channels == 8)
       return weighted_sum_of_pairs<Ahead>(degree, known, col, weight, x, stride, out);
@@ -109,7 +109,7 @@ void weighted_sum(const Layout<H>& size, int64_t degree, int64_t known, const I*
 // out[h] = sum of the lanes of terms(lanes, first channel of the head)
 template <class A, int H, class Terms>
 void head_sums(const Layout<H>& size, const Terms& terms, A* out) {
-#ifdef __AVX512F__
+#ifdef GRAPHATTN_PAIRS
   if constexpr (H == 8 && std::is_same_v<A, float>)
     if (size.channels == 8) {
       constexpr std::integral_constant<int, 16> two_heads;

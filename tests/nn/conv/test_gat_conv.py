@@ -48,3 +48,14 @@ def test_ranking_of_neighbours_is_the_same_for_all_queries() -> None:
     _, (_, alpha) = conv(x, edges, return_attention_weights=True)
     order = alpha.view(6, 5, 3).argsort(dim=0)
     assert (order == order[:, :1]).all()
+
+
+def test_the_first_step_of_a_lazy_layer_has_the_right_gradients() -> None:
+    x, edges = torch.randn(5, 6), torch.tensor([[0, 1, 2, 3], [1, 2, 0, 4]])
+    conv = GATConv(-1, 4, heads=2)
+    grads = []
+    for _ in range(2):
+        conv.zero_grad()
+        conv(x, edges).square().sum().backward()
+        grads.append([parameter.grad.clone() for parameter in conv.parameters()])
+    torch.testing.assert_close(*grads)
