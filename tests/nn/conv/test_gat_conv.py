@@ -52,7 +52,7 @@ def test_ranking_of_neighbours_is_the_same_for_all_queries() -> None:
 
 def test_the_first_step_of_a_lazy_layer_has_the_right_gradients() -> None:
     x, edges = torch.randn(5, 6), torch.tensor([[0, 1, 2, 3], [1, 2, 0, 4]])
-    conv = GATConv(-1, 4, heads=2)
+    conv = GATConv(-1, 8, heads=2)
     grads = []
     for _ in range(2):
         conv.zero_grad()
