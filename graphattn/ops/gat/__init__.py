@@ -103,9 +103,10 @@ def gat_attend(
             torch's generator if not given. Shape ``[1]``, ``int64``.
         bias: Added to the sums before they are rounded. Shape ``[H, C]``, or ``[N_dst, H, C]`` for
             one of every destination.
-        donate: Nobody else reads the operands of nodes, or a bias of destinations: backward may
-            leave gradients in their place, where the graph is not kept, and needs no other memory
-            of the size of nodes. Ignored where an implementation has no use for it.
+        donate: Nobody else reads the operands of nodes, or a bias of destinations, nor does the
+            backward of what made them, as that of another attention op would: backward may leave
+            gradients in their place, where the graph is not kept, and needs no other memory of
+            the size of nodes. Ignored where an implementation has no use for it.
 
     Returns:
         The sums, in the dtype of ``x``. Shape ``[N_dst, H, C]``.
