@@ -77,8 +77,8 @@ def attend(call: Call) -> Tensor:
         Shape ``[N_dst, H, C]``, in the dtype of the features.
     """
     channels = call.nodes[0].size(-1)
-    if call.implementation == "cpu":
-        call = cpu.pad(call)
+    on_cpu = call.implementation == "cpu"
+    call = cpu.pad(call) if on_cpu else call._replace(donated=False)
     out: Tensor
     if torch.compiler.is_compiling():
         out, _ = _forward(*call)
@@ -103,9 +103,7 @@ class _Attend(torch.autograd.Function):
         replace = call.donated and not _is_kept() and call.has_distinct_rows()
         grads = _run_backward(call, out, norm, grad, replace=replace)
         edge_x, edge_score, nodes = _in_places(call, grads)
-        bias = _gradient_of_bias(call, grad)
-        if replace and call.bias is not None and call.bias.dim() == 3:
-            bias = call.bias.detach().copy_(grad)
+        bias = _gradient_of_bias(call, grad, replace=replace)
         return None, None, None, edge_x, edge_score, bias, *nodes
 
 
@@ -235,12 +233,12 @@ def _is_kept() -> bool:
     return bool(torch._C._autograd._get_current_graph_task_keep_graph())
 
 
-def _gradient_of_bias(call: Call, grad: Tensor) -> Tensor | None:
+def _gradient_of_bias(call: Call, grad: Tensor, *, replace: bool = False) -> Tensor | None:
     if call.bias is None:
         return None
-    if call.bias.dim() == 3:
-        return grad.to(call.bias.dtype)
-    return grad.sum(dim=0, dtype=call.bias.dtype)
+    if call.bias.dim() == 2:
+        return grad.sum(dim=0, dtype=call.bias.dtype)
+    return call.bias.detach().copy_(grad) if replace else grad.to(call.bias.dtype)
 
 
 def _in_places(

@@ -83,8 +83,8 @@ void weighted_sum_of_pairs(int64_t degree, int64_t known, const I* col, const fl
 }
 #endif
 
-// out[h, :] = sum_e weight[e, h] * x[col[e], h, :]. Rows behind the first `degree`, of which `known`
-// are there, are fetched for whoever comes next.
+// out[h, :] = sum_e weight[e, h] * x[col[e], h, :]. Rows are fetched `Ahead` edges before they are
+// read, those behind the first `degree`, of which `known` are there, for whoever comes next.
 template <int Ahead = kAhead, int H, class T, class I>
 void weighted_sum(const Layout<H>& size, int64_t degree, int64_t known, const I* col,
                   const Acc<T>* weight, const T* x, int64_t stride, Acc<T>* out) {
