@@ -24,10 +24,11 @@ MODULES = sorted(
     if not any(name in module.name for name in LEFT_OUT)
 )
 # Ops are packages of one function: their test stands beside those of the other ops.
-OPS = tuple(name for name in MODULES if f"{name}.reference" in MODULES)
+FORMS = ("reference", "scatter")
+OPS = tuple(name for name in MODULES if any(f"{name}.{form}" in MODULES for form in FORMS))
 
 # What several ops share is tested as one, too.
-SHARED = ("graphattn.ops._attend", "graphattn.ops._native")
+SHARED = ("graphattn.ops._native",)
 
 
 def place_of(name: str) -> Path | None:

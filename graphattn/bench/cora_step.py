@@ -76,7 +76,7 @@ def _contender(
     def forward() -> Tensor:
         model.train()
         optimizer.zero_grad()
-        with use_implementation("reference", "gat_attend") if plain else nullcontext():
+        with use_implementation("reference", "attend") if plain else nullcontext():
             return cross_entropy(model(x, edge_index)[mask], y[mask])
 
     def backward(loss: Tensor) -> None:

@@ -14,7 +14,7 @@ from graphattn.bench.case import Goal, Kinds, Lineup, Settings
 from graphattn.bench.layers import LayerInputs, LayerKind, lineup_on
 from graphattn.bench.measuring import Contender
 from graphattn.bench.memory import Usage
-from graphattn.ops import gat_attend
+from graphattn.ops import GATScore, attend
 
 __all__ = ["PRODUCTS", "RandomGraph", "cold_bytes", "cold_rate", "layer_lineup", "op_lineup"]
 
@@ -60,7 +60,7 @@ PRODUCTS = RandomGraph(2_449_029, 123_718_280)
 
 
 def cold_bytes(num_nodes: int, num_edges: int, heads: int, channels: int, itemsize: int) -> int:
-    """Bytes that forward and backward of ``gat_attend`` move if no row is ever found in a cache.
+    """Bytes that forward and backward of GAT attention move if no row is ever found in a cache.
 
     Args:
         num_nodes: Number of nodes.
@@ -110,7 +110,7 @@ def layer_lineup(kind: LayerKind, inputs: LayerInputs, settings: Settings) -> Li
 
 
 def op_lineup(settings: Settings) -> Lineup:
-    """``gat_attend`` alone, in two types, on a graph that peers have no memory for.
+    """``attend`` with GAT scores alone, in two types, on a graph that peers have no memory for.
 
     Args:
         settings: Wishes of the user.
@@ -138,9 +138,9 @@ def _op(kind: str, edges: Tensor, num_nodes: int, dtype: torch.dtype) -> Contend
             leaf.grad = None
 
     return Contender(
-        f"graphattn, gat_attend, {dtype}",
+        f"graphattn, attend with GAT scores, {dtype}",
         kind,
-        lambda: gat_attend(x, u, w, edges),
+        lambda: attend(x, GATScore(u, w), edges),
         lambda out: torch.autograd.backward(out, grad),
         release,
         edges=edges.size(1),

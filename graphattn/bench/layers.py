@@ -18,7 +18,7 @@ from graphattn.bench.graphs import Graph, with_self_loops
 from graphattn.bench.measuring import Contender, Missing
 from graphattn.bench.peers import dgl_graph, import_dgl, pyg_forms, turbo_gnn
 from graphattn.nn import AttentionConv
-from graphattn.ops import build_csr
+from graphattn.ops import attend, build_csr
 
 __all__ = [
     "LAYERS",
@@ -244,11 +244,19 @@ class _Prepared:
         """What the layer does on edges, without its dense projections; see the floor."""
         layer = self.kind.ours(self.theirs, inputs).to(self.x.device)
         with torch.no_grad():
-            values, operands = layer.operands(self.x, self.x, None, self.num_nodes)
-        tensors = {name: one for name, one in operands.items() if isinstance(one, Tensor)}
-        leaves = {name: one.clone().requires_grad_() for name, one in tensors.items()}
+            values, score, bias = layer.operands(self.x, self.x, None, self.num_nodes)
         values = values.clone().requires_grad_()
-        operands |= leaves | {"num_self_loops": self.num_nodes if self.kind.self_loops else 0}
+        leaves = {
+            name: values if one is values else one.clone().requires_grad_()
+            for name, one in score.operands().items()
+            if one is not None
+        }
+        if score.kernel is not None and score.kernel.values is not None:
+            leaves[score.kernel.values] = values
+        score = score.replace(**leaves)
+        if bias is not None:
+            leaves["bias"] = bias = bias.clone().requires_grad_()
+        loops = self.num_nodes if self.kind.self_loops else 0
         grad = self.grad.view_as(values)
 
         def release() -> None:
@@ -258,7 +266,7 @@ class _Prepared:
         return Contender(
             f"graphattn, the op of {self.kind.name} alone",
             "ours op",
-            lambda: layer.attend(values, self.edges, **operands),
+            lambda: attend(values, score, self.edges, num_self_loops=loops, bias=bias),
             lambda out: torch.autograd.backward(out, grad),
             release,
         )

@@ -159,7 +159,7 @@ def _gpu() -> tuple[Case, ...]:
         ),
         Case(
             "gpu products",
-            f"{products}, gat_attend 8 x 8, forward and backward",
+            f"{products}, attend with GAT scores 8 x 8, forward and backward",
             gpu.op_lineup,
             (*(gpu.cold_rate(*each) for each in kinds.items()), peak_at_most(None, None)),
             repeats=10,

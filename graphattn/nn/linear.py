@@ -1,8 +1,8 @@
-"""PyG's linear map, for sparse features too."""
+"""PyG's linear map, for sparse features too, and maps that a fused op computes itself."""
 
 from __future__ import annotations
 
-from typing import overload
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -11,9 +11,9 @@ from torch.nn.functional import linear
 from torch.nn.modules import module
 from torch_geometric import nn as pyg
 
-from graphattn.ops import sparse_linear, split_linear
+from graphattn.ops import Projection, sparse_linear
 
-__all__ = ["Linear", "is_plain", "map_together"]
+__all__ = ["Linear", "apply_map", "is_plain", "plan_map"]
 
 
 class Linear(pyg.Linear):
@@ -26,103 +26,104 @@ class Linear(pyg.Linear):
         torch.Size([3, 2])
     """
 
-    @overload
-    def forward(self, x: Tensor) -> Tensor: ...
-
-    @overload
-    def forward(
-        self, x: Tensor, scorers: Tensor, *, features: bool = ...
-    ) -> tuple[Tensor, ...]: ...
-
-    def forward(
-        self, x: Tensor, scorers: Tensor | None = None, *, features: bool = True
-    ) -> Tensor | tuple[Tensor, ...]:
-        r"""Map ``x`` of shape ``[N, in_channels]`` to ``[N, out_channels]``.
-
-        With scorers :math:`\mathbf{a}_{s,h}`, the inner products
-        :math:`\mathbf{a}_{s,h}^{\top} (\mathbf{W} \mathbf{x})_h` of the heads of the result come
-        from the same product: :math:`\mathbf{W}_h^{\top} \mathbf{a}_{s,h}` are further rows of the
-        weight.
+    def forward(self, x: Tensor) -> Tensor:
+        r"""Map ``x`` of shape ``[*, in_channels]`` to ``[*, out_channels]``.
 
         Args:
-            x: Dense or ``torch.sparse_csr``.
-            scorers: Shape ``[S, H, C]`` with ``H * C = out_channels``; the map has no bias then.
-            features: Also return the map itself, if there are scorers.
-
-        Returns:
-            The map; with scorers a tuple of the map, if asked for, and ``S`` tensors of shape
-            ``[N, H]``.
+            x: Dense or, in two dimensions, ``torch.sparse_csr``; in the dtype of the weight unless
+                autocast is on.
 
         Raises:
-            ValueError: If the width of ``x`` differs from ``in_channels``, or there are scorers and
-                a bias.
+            TypeError: If ``x`` has another dtype.
+            ValueError: If the width of ``x`` differs from ``in_channels``.
         """
-        self.check_width(x)
-        weight, sizes = self.weight, [self.out_channels]
-        if scorers is not None:
-            if self.bias is not None:
-                raise ValueError("'scorers' were given, but the map has a bias")
-            by_head = weight.view(*scorers.shape[1:], -1)
-            rows = torch.einsum("shc,hcf->shf", scorers, by_head).flatten(0, 1)
-            weight = torch.cat([weight, rows]) if features else rows
-            sizes = sizes * features + [scorers.size(1)] * scorers.size(0)
-        blocks = _product(x, weight, self.bias, sizes)
-        return blocks[0] if scorers is None else blocks
+        self.check(x)
+        if x.layout == torch.sparse_csr:
+            return sparse_linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
-    def check_width(self, x: Tensor) -> None:
-        """Check that ``x`` has ``in_channels`` columns.
+    def check(self, x: Tensor) -> None:
+        """Check that ``x`` fits to the weight.
 
         Raises:
-            ValueError: If it has not.
+            TypeError: If it is no tensor, or of another dtype.
+            ValueError: If it has not ``in_channels`` columns.
         """
-        if x.size(-1) != self.in_channels:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"'x' must be a tensor, got {type(x).__name__}")
+        if x.shape[-1] != self.in_channels:
             raise ValueError(
-                f"'x' has {x.size(-1)} features per node, expected {self.in_channels} "
+                f"'x' has {x.shape[-1]} features per node, expected {self.in_channels} "
                 "('in_channels')"
+            )
+        if x.dtype != self.weight.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise TypeError(
+                f"'x' is {x.dtype}, but the layer's weights are {self.weight.dtype}; convert one "
+                "of them, as by .to(torch.float32)"
             )
 
 
-def is_plain(*maps: Module) -> bool:
-    """Whether maps are ours and without hooks, so that nobody but the caller sees their results.
+_FORWARD = Linear.forward
 
-    Args:
-        *maps: The maps.
-    """
-    return not module._global_forward_hooks and all(
-        isinstance(one, Linear) and not (one._forward_hooks or one._forward_pre_hooks)
-        for one in maps
+
+def is_plain(one: Module) -> TypeGuard[Linear]:
+    """Whether a map does what :class:`Linear` says, with nobody looking on or in its place."""
+    return (
+        type(one) is Linear
+        and Linear.forward is _FORWARD
+        and "forward" not in one.__dict__
+        and not (one._forward_hooks or one._forward_pre_hooks)
+        and not (one._backward_hooks or one._backward_pre_hooks)
+        and not (module._global_forward_hooks or module._global_forward_pre_hooks)
+        and not (module._global_backward_hooks or module._global_backward_pre_hooks)
     )
 
 
-def map_together(x: Tensor, *maps: Module) -> tuple[Tensor, ...]:
-    """Apply several linear maps to one input, by a single product where that makes no difference.
-
-    Hooks run, and other modules than ours are called, one by one.
+def apply_map(one: Module, x: Tensor, heads: int, *scorers: Tensor) -> tuple[Tensor, ...]:
+    r"""A linear map by head, and inner products of its heads with scorers.
 
     Args:
-        x: Dense or ``torch.sparse_csr``. Shape ``[N, in_channels]``.
-        *maps: The maps.
+        one: The map.
+        x: Dense or ``torch.sparse_csr``. Shape ``[N, F]``.
+        heads: Number of heads ``H``.
+        *scorers: :math:`\mathbf{a}` of every head. Shape ``[1, H, C]``.
 
     Returns:
-        What each of them gives, in their order.
+        The map, ``[N, H, C]``, and for each scorer the inner products, in ``float32`` at least,
+        ``[N, H]``.
     """
-    biases = [one.bias for one in maps if isinstance(one, Linear) and one.bias is not None]
-    if not is_plain(*maps) or len(biases) not in (0, len(maps)) or x.dim() != 2:
-        return tuple(one(x) for one in maps)
-    plain = [one for one in maps if isinstance(one, Linear)]
-    for one in plain:
-        one.check_width(x)
-    weight = torch.cat([one.weight for one in plain])
-    bias = torch.cat(biases) if biases else None
-    return _product(x, weight, bias, [one.out_channels for one in plain])
+    out = one(x)
+    out = out.view(out.size(0), heads, out.size(1) // heads)
+    wide = out.to(torch.promote_types(out.dtype, torch.float32)) if scorers else out
+    return out, *((wide * att.to(wide.dtype)).sum(dim=-1) for att in scorers)
 
 
-def _product(
-    x: Tensor, weight: Tensor, bias: Tensor | None, sizes: list[int]
-) -> tuple[Tensor, ...]:
-    """A linear map in blocks of columns."""
-    if x.layout == torch.sparse_csr:
-        return torch.split(sparse_linear(x, weight, bias), sizes, dim=1)
-    if x.dim() == 2:
-        return split_linear(x, weight, bias, sizes=sizes)
-    return torch.split(linear(x, weight, bias), sizes, dim=-1)
+def plan_map(
+    one: Module, x: Tensor, heads: int, *scorers: Tensor
+) -> tuple[Tensor | Projection, ...]:
+    """What :func:`apply_map` returns, left to a fused op to compute where nobody can tell.
+
+    Maps of the same features, and scores, become columns of one product, which saves passes over
+    all features; not in half precision, where a product is rounded before it is used.
+
+    Args:
+        one: The map.
+        x: See :func:`apply_map`.
+        heads: See :func:`apply_map`.
+        *scorers: See :func:`apply_map`.
+    """
+    if (
+        not is_plain(one)
+        or x.layout != torch.strided
+        or x.dim() != 2
+        or torch.is_autocast_enabled(x.device.type)
+        or one.weight.dtype.itemsize < 4
+        or (scorers and one.bias is not None)
+    ):
+        return apply_map(one, x, heads, *scorers)
+    one.check(x)
+    weight, bias = one.weight, one.bias
+    return (
+        Projection(x, weight, bias, heads),
+        *(Projection(x, weight, bias, heads, att) for att in scorers),
+    )

@@ -2,37 +2,46 @@
 
 from graphattn.ops._csr import CSR, build_csr
 from graphattn.ops._dispatch import use_implementation
-from graphattn.ops.dot import dot_attend, dot_attention
+from graphattn.ops.aero import aero_attention, aero_propagate
+from graphattn.ops.attend import (
+    DotScore,
+    GATScore,
+    GATv2Score,
+    GivenScore,
+    Kernel,
+    Projection,
+    Score,
+    attend,
+    attention_weights,
+)
 from graphattn.ops.edge_softmax import edge_softmax
-from graphattn.ops.gat import gat_attend, gat_attention
-from graphattn.ops.gatv2 import gatv2_attend, gatv2_attention
+from graphattn.ops.graph import forget_graphs
 from graphattn.ops.sample import NeighborSample, sample_neighbors
-from graphattn.ops.score import score_attend
 from graphattn.ops.self_loops import append_self_loops
-from graphattn.ops.softplus import aero_propagate, softplus_attention
 from graphattn.ops.sparse_linear import sparse_dropout, sparse_linear
-from graphattn.ops.split_linear import split_linear
 from graphattn.ops.spmm import spmm
 
 __all__ = [
     "CSR",
+    "DotScore",
+    "GATScore",
+    "GATv2Score",
+    "GivenScore",
+    "Kernel",
     "NeighborSample",
+    "Projection",
+    "Score",
+    "aero_attention",
     "aero_propagate",
     "append_self_loops",
+    "attend",
+    "attention_weights",
     "build_csr",
-    "dot_attend",
-    "dot_attention",
     "edge_softmax",
-    "gat_attend",
-    "gat_attention",
-    "gatv2_attend",
-    "gatv2_attention",
+    "forget_graphs",
     "sample_neighbors",
-    "score_attend",
-    "softplus_attention",
     "sparse_dropout",
     "sparse_linear",
-    "split_linear",
     "spmm",
     "use_implementation",
 ]

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from graphattn.ops import _native
-from graphattn.ops._check import check_count
 from graphattn.ops._dispatch import choose
-from graphattn.ops._kept import kept
-from graphattn.ops.self_loops import append_self_loops
+from graphattn.ops.checks import check_count, plain
 
-__all__ = ["CSR", "Pieces", "build_csr", "cached_csr", "cached_pieces"]
+__all__ = ["CSR", "build_csr", "out_of_range"]
 
 _INT32_MAX = 2**31 - 1
 
@@ -39,19 +37,6 @@ class CSR(NamedTuple):
     """Position of each transposed edge in the rows by destination. Shape ``[E]``."""
 
 
-class Pieces(NamedTuple):
-    """Pieces of the rows that are too long for one worker, in the order of rows and edges."""
-
-    hub: Tensor
-    """The rows that were cut. Shape ``[K]``."""
-    first: Tensor
-    """First piece of each of them, then the number of pieces. Shape ``[K + 1]``."""
-    row: Tensor
-    """Row of every piece. Shape ``[P]``."""
-    begin: Tensor
-    """First position of every piece. Shape ``[P]``."""
-
-
 def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
     """Sort an edge list by destination and by source in linear time.
 
@@ -74,69 +59,17 @@ def build_csr(edge_index: Tensor, *, num_src: int, num_dst: int) -> CSR:
     """
     for name, count in (("num_src", num_src), ("num_dst", num_dst)):
         check_count(count, name)
-    if not isinstance(edge_index, Tensor):
-        raise TypeError(f"'edge_index' must be a tensor, got {type(edge_index).__name__}")
+    edge_index = plain(edge_index, "edge_index")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(f"'edge_index' must have shape [2, E], got {list(edge_index.shape)}")
     if edge_index.dtype not in (torch.int32, torch.int64):
         raise TypeError(f"'edge_index' must be int32 or int64, got {edge_index.dtype}")
+    narrow = edge_index.dtype == torch.int32
+    if narrow and max(num_src, num_dst, edge_index.size(1)) > _INT32_MAX:
+        raise ValueError("'edge_index' is int32, too narrow for this graph; pass int64")
     if choose("build_csr", edge_index.device.type).implementation == "cpu":
         return _native_csr(edge_index, num_src, num_dst)
     return _reference_csr(edge_index, num_src, num_dst)
-
-
-def cached_csr(edge_index: Tensor, num_self_loops: int, *, num_src: int, num_dst: int) -> CSR:
-    """CSR of a graph with its self-loops, :func:`kept` beside the edge list.
-
-    Args:
-        edge_index: Shape ``[2, E]``; or only the destinations, shape ``[E]``, where sources are of
-            no interest.
-        num_self_loops: Nodes with a loop, as in :func:`graphattn.ops.append_self_loops`; edges that
-            do not count there are left out here, and ``edge`` numbers the loops behind the edges.
-        num_src: Number of source nodes.
-        num_dst: Number of destination nodes.
-
-    Returns:
-        The sorted views, in ``int32`` where all numbers fit.
-    """
-    sizes = (num_self_loops, num_src, num_dst)
-    return kept(edge_index, ("csr", *sizes), lambda: _csr_with_loops(edge_index, *sizes))
-
-
-def cached_pieces(ptr: Tensor, size: int) -> Pieces:
-    """Cut rows of more than ``size`` edges into pieces, :func:`kept` beside the row pointers.
-
-    Args:
-        ptr: ``rowptr`` or ``tptr`` of a :class:`CSR`. Shape ``[N + 1]``.
-        size: Edges of a piece.
-
-    Returns:
-        The pieces, in the dtype of ``ptr``.
-    """
-    return kept(ptr, ("pieces", size), lambda: _cut(ptr, size))
-
-
-def _cut(ptr: Tensor, size: int) -> Pieces:
-    degree = ptr.diff()
-    hub = (degree > size).nonzero().squeeze(1)
-    count = (degree[hub] + size - 1) // size
-    first = torch.cat([count.new_zeros(1), count.cumsum(0)])
-    owner = torch.repeat_interleave(count)
-    begin = ptr[hub][owner] + (torch.arange(len(owner), device=ptr.device) - first[owner]) * size
-    parts = (hub, first, hub[owner], begin)
-    return Pieces(*(part.to(ptr.dtype) for part in parts))
-
-
-def _csr_with_loops(edge_index: Tensor, num_self_loops: int, num_src: int, num_dst: int) -> CSR:
-    if edge_index.dim() == 1:
-        edge_index = edge_index.expand(2, -1)
-    edges, counted = append_self_loops(edge_index, num_self_loops)
-    kept = counted.nonzero().squeeze(1)
-    edges = edges[:, kept]
-    if max(num_src, num_dst, counted.numel()) <= _INT32_MAX:
-        edges, kept = edges.int(), kept.int()
-    csr = build_csr(edges, num_src=num_src, num_dst=num_dst)
-    return csr._replace(edge=kept[csr.edge])
 
 
 def _reference_csr(edge_index: Tensor, num_src: int, num_dst: int) -> CSR:
@@ -144,7 +77,7 @@ def _reference_csr(edge_index: Tensor, num_src: int, num_dst: int) -> CSR:
     for index, count in ((src, num_src), (dst, num_dst)):
         outside = (index < 0) | (index >= count)
         if outside.any():
-            raise _out_of_range(edge_index, int(outside.nonzero()[0]), num_src, num_dst)
+            raise out_of_range(edge_index, int(outside.nonzero()[0]), num_src, num_dst)
     edge = torch.argsort(dst, stable=True)
     col = src[edge]
     position = torch.argsort(col, stable=True)
@@ -167,8 +100,6 @@ def _ptr(index: Tensor, count: int) -> Tensor:
 
 def _native_csr(edge_index: Tensor, num_src: int, num_dst: int) -> CSR:
     src, dst = edge_index.contiguous()
-    if dst.dtype == torch.int32 and max(num_src, num_dst, dst.numel()) > _INT32_MAX:
-        raise ValueError("'edge_index' is int32, too narrow for this graph; pass int64")
     run = getattr(_native.library(), f"graphattn_build_csr_i{dst.element_size() * 8}")
     run.restype = ctypes.c_int64
     sizes = (num_dst + 1, len(dst), len(dst), num_src + 1, len(dst), len(dst))
@@ -176,13 +107,32 @@ def _native_csr(edge_index: Tensor, num_src: int, num_dst: int) -> CSR:
     counts = [ctypes.c_int64(n) for n in (len(dst), num_src, num_dst)]
     bad = run(*_native.pointers([src, dst]), *counts, *_native.pointers(csr))
     if bad >= 0:
-        raise _out_of_range(edge_index, bad, num_src, num_dst)
+        raise out_of_range(edge_index, bad, num_src, num_dst)
     return csr
 
 
-def _out_of_range(edge_index: Tensor, edge: int, num_src: int, num_dst: int) -> ValueError:
-    src, dst = edge_index[:, edge].tolist()
+def out_of_range(
+    edge_index: Tensor, edge: int, num_src: int, num_dst: int, *, flipped: bool = False
+) -> ValueError:
+    """What to raise of an edge list with an edge between nodes that are not there.
+
+    Args:
+        edge_index: Shape ``[2, E]`` or ``[E]``.
+        edge: Number of the edge.
+        num_src: Number of sources.
+        num_dst: Number of destinations.
+        flipped: Destinations come first in ``edge_index``.
+    """
+    if edge_index.dim() == 1:
+        bad = int(edge_index[edge])
+        return ValueError(f"'index' must lie in [0, {num_dst}), one entry per node; got {bad}")
+    counts = (num_dst, num_src) if flipped else (num_src, num_dst)
+    row, bad, count = next(
+        (row, node, count)
+        for row, (node, count) in enumerate(zip(edge_index[:, edge].tolist(), counts, strict=True))
+        if not 0 <= node < count
+    )
     return ValueError(
-        f"'edge_index' holds the edge {src} -> {dst} (column {edge}), but there are "
-        f"{num_src} source and {num_dst} destination nodes"
+        f"'edge_index[{row}]' must lie in [0, {count}), one entry per node; got {bad} in column "
+        f"{edge}"
     )

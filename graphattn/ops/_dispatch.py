@@ -30,15 +30,11 @@ _OF_DEVICE = MappingProxyType({"cpu": "cpu", "cuda": "gpu"})
 FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "aero_propagate": frozenset({"cpu"}),
+        "attend": frozenset({"cpu", "gpu"}),
         "build_csr": frozenset({"cpu"}),
-        "dot_attend": frozenset({"cpu", "gpu"}),
-        "edge_softmax": frozenset({"cpu", "scatter"}),
-        "gat_attend": frozenset({"cpu", "gpu"}),
-        "gatv2_attend": frozenset({"cpu", "gpu"}),
+        "edge_softmax": frozenset({"cpu", "gpu", "scatter"}),
         "sample_neighbors": frozenset({"cpu"}),
-        "score_attend": frozenset({"cpu", "gpu"}),
         "sparse_linear": frozenset({"cpu"}),
-        "split_linear": frozenset({"cpu"}),
         "spmm": frozenset({"cpu", "gpu", "scatter"}),
     }
 )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphattn.ops._kept import kept
+from graphattn.ops.kept import kept
 
 __all__ = ["Looped", "append_self_loops", "looped"]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphattn.nn import GATConv, GATv2Conv
-from graphattn.ops import dot_attend, gat_attend, gatv2_attend, score_attend, spmm
+from graphattn.ops import DotScore, GATScore, GATv2Score, GivenScore, attend, spmm
 from graphattn.ops import use_implementation as use
 from graphattn.ops._dispatch import choose
 
@@ -26,6 +26,37 @@ pytestmark = [
 LOOPS = {"num_self_loops": 300}
 SEED = {"dropout": 0.4, "seed": torch.tensor([1 << 40 | 12345])}
 NODES, EDGES = 300, 9000  # of the edges, 3000 enter one node and 3000 leave one: both are cut
+
+
+def gat_attend(
+    x: Tensor, score_src: Tensor, score_dst: Tensor, edge_score: Tensor | None = None, **others: Any
+) -> Tensor:
+    out: Tensor = attend(x, GATScore(score_src, score_dst, edge_score), **others)
+    return out
+
+
+def gatv2_attend(
+    x_src: Tensor, x_dst: Tensor, att: Tensor, edge_x: Tensor | None = None, **others: Any
+) -> Tensor:
+    out: Tensor = attend(x_src, GATv2Score(x_src, x_dst, att, edge_x), **others)
+    return out
+
+
+def dot_attend(
+    value: Tensor,
+    query: Tensor,
+    key: Tensor,
+    edge_x: Tensor | None = None,
+    edge_score: Tensor | None = None,
+    **others: Any,
+) -> Tensor:
+    out: Tensor = attend(value, DotScore(query, key, edge_x, edge_score), **others)
+    return out
+
+
+def score_attend(x: Tensor, score: Tensor, **others: Any) -> Tensor:
+    out: Tensor = attend(x, GivenScore(score), **others)
+    return out
 
 
 class Op(NamedTuple):
@@ -157,10 +188,10 @@ def test_nothing_of_the_size_of_edges_and_channels_is_made() -> None:
         torch.randn(100, heads, *shape, device="cuda", requires_grad=True)
         for shape in ((channels,), (), ())
     )
-    gat_attend(x, u, w, edges).sum().backward()
+    gat_attend(x, u, w, edge_index=edges).sum().backward()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    out = gat_attend(x, u, w, edges)
+    out = gat_attend(x, u, w, edge_index=edges)
     assert torch.cuda.memory_allocated() - before < count  # bytes
     out.sum().backward()
     assert torch.cuda.max_memory_allocated() - before < count * heads * 4 * 2
@@ -171,7 +202,7 @@ def test_graphs_without_edges_or_nodes() -> None:
         x = torch.randn(nodes, 2, 4, device="cuda", requires_grad=True)
         score = torch.randn(nodes, 2, device="cuda", requires_grad=True)
         edges = torch.empty(2, 0, dtype=torch.long, device="cuda")
-        out = gat_attend(x, score, score, edges)
+        out = gat_attend(x, score, score, edge_index=edges)
         out.sum().backward()
         assert not out.any()
         assert not x.grad.any()
@@ -179,7 +210,7 @@ def test_graphs_without_edges_or_nodes() -> None:
 
 @pytest.mark.parametrize("layer", [GATConv, GATv2Conv])
 def test_layers(layer: Any) -> None:
-    assert choose("gat_attend", "cuda").implementation == "gpu"
+    assert choose("attend", "cuda").implementation == "gpu"
     torch.manual_seed(0)
     conv, edges = layer(16, 8, heads=4).double(), edges_with_hubs()
     x = torch.randn(NODES, 16, dtype=torch.float64, requires_grad=True)

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.modules import module
+from torch.nn.utils.parametrizations import spectral_norm
 from torch_geometric import nn as pyg
 
 from graphattn.nn import Linear
-from graphattn.nn.linear import map_together
+from graphattn.nn.linear import apply_map, plan_map
+from graphattn.ops import Projection
 
 
 def test_sparse_equals_dense_and_pyg() -> None:
@@ -27,37 +30,78 @@ def test_wrong_width() -> None:
         Linear(5, 3)(torch.randn(2, 4))
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-def test_scores_are_inner_products_of_the_heads(sparse: bool) -> None:
-    torch.manual_seed(0)
-    x = torch.randn(5, 7, dtype=torch.float64)
-    layer = Linear(7, 6, bias=False).double()
-    scorers = torch.randn(2, 3, 2, dtype=torch.float64)  # two scorers of three heads
-    given = x.to_sparse_csr() if sparse else x
-    out = layer(given, scorers)
-    features = x @ layer.weight.t()
-    scores = torch.einsum("shc,nhc->nsh", scorers, features.view(5, 3, 2)).flatten(1)
-    torch.testing.assert_close(torch.cat(out, dim=1), torch.cat([features, scores], dim=1))
-    assert [block.size(1) for block in out] == [6, 3, 3]
-    alone = layer(given, scorers, features=False)
-    torch.testing.assert_close(torch.cat(alone, dim=1), scores)
-    with pytest.raises(ValueError, match="the map has a bias"):
-        Linear(7, 6)(x.float(), scorers)
+def test_another_dtype_is_named() -> None:
+    with pytest.raises(TypeError, match=r"'x' is torch.float64, .* weights are torch.float32"):
+        Linear(5, 3)(torch.randn(2, 5).double())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert Linear(5, 3)(torch.randn(2, 5).bfloat16()).dtype == torch.bfloat16
 
 
-def test_maps_of_one_input_are_one_product() -> None:
+def test_a_planned_map_is_the_map() -> None:
     torch.manual_seed(0)
-    x, maps = torch.randn(4, 5), [Linear(5, 3), Linear(5, 2)]
-    for bias in (True, False):
-        maps = [Linear(5, 3, bias=bias), Linear(5, 2, bias=bias)]
-        for given in (x, x.to_sparse_csr()):
-            for one, out in zip(maps, map_together(given, *maps), strict=True):
-                torch.testing.assert_close(out, one(given))
-    seen: list[torch.Tensor] = []
-    maps[1].register_forward_hook(lambda module, inputs, out: seen.append(out))
-    *_, out = map_together(x, *maps)
-    assert seen[0] is out
-    replaced = map_together(x, torch.nn.Linear(5, 2), maps[0])
-    torch.testing.assert_close(replaced[1], maps[0](x))
-    with pytest.raises(ValueError, match="'x' has 4 features per node, expected 5"):
-        map_together(x[:, 1:], maps[0], maps[0])
+    x, scorer = torch.randn(5, 7), torch.randn(1, 3, 2)
+    for bias, scorers in ((False, [scorer, 2 * scorer]), (True, [])):
+        layer = Linear(7, 6, bias=bias)
+        planned = plan_map(layer, x, 3, *scorers)
+        assert all(isinstance(one, Projection) for one in planned)
+        for one, expected in zip(planned, apply_map(layer, x, 3, *scorers), strict=True):
+            assert tuple(one.shape) == expected.shape
+            torch.testing.assert_close(one.compute(), expected)
+    with pytest.raises(ValueError, match="'x' has 6 features per node, expected 7"):
+        plan_map(layer, x[:, 1:], 3)
+
+
+def _with_own_forward() -> Linear:
+    layer = Linear(7, 6, bias=False)
+    layer.forward = lambda x: torch.ones(len(x), 6)
+    return layer
+
+
+def _hooked(name: str) -> Linear:
+    layer = Linear(7, 6, bias=False)
+    getattr(layer, f"register_{name}")(lambda *_: None)
+    return layer
+
+
+class _Doubled(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        _with_own_forward(),
+        _hooked("forward_hook"),
+        _hooked("forward_pre_hook"),
+        _hooked("full_backward_hook"),
+        _hooked("full_backward_pre_hook"),
+        _Doubled(7, 6, bias=False),
+        torch.nn.Linear(7, 6, bias=False),
+        spectral_norm(Linear(7, 6, bias=False)),
+        Linear(7, 6, bias=False).bfloat16(),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_maps_that_somebody_sees_or_replaced_are_called(layer: torch.nn.Module) -> None:
+    x = torch.randn(5, 7).to(layer.weight.dtype)
+    torch.manual_seed(0)
+    (planned,) = plan_map(layer, x, 3)
+    torch.manual_seed(0)
+    assert isinstance(planned, torch.Tensor)
+    layer.eval()
+    assert torch.equal(plan_map(layer, x, 3)[0], layer(x).view(5, 3, 2))
+
+
+def test_global_hooks_count() -> None:
+    layer, x = Linear(7, 6), torch.randn(5, 7)
+    for register in (
+        module.register_module_forward_hook,
+        module.register_module_forward_pre_hook,
+        module.register_module_full_backward_hook,
+        module.register_module_full_backward_pre_hook,
+    ):
+        handle = register(lambda *_: None)
+        assert isinstance(plan_map(layer, x, 3)[0], torch.Tensor)
+        handle.remove()
+    assert isinstance(plan_map(layer, x, 3)[0], Projection)

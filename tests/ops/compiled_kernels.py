@@ -14,7 +14,16 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from graphattn.ops._attend import Call, gpu
+from graphattn.ops import (
+    DotScore,
+    GATScore,
+    GATv2Score,
+    GivenScore,
+    attend,
+    spmm,
+)
+from graphattn.ops._dispatch import Choice
+from graphattn.ops.attend import gpu, request
 
 
 class NoDevice:
@@ -39,38 +48,41 @@ def compile_only(kernel: JITFunction, grid: Any) -> Any:
     return launch
 
 
-def call(kind: str, dtype: torch.dtype, *, heads: int, channels: int, optional: bool) -> Call:
+def solve(kind: str, dtype: torch.dtype, *, heads: int, channels: int, optional: bool) -> None:
+    """Forward, coefficients and backward of one op."""
     nodes, accumulator = 6, torch.promote_types(dtype, torch.float32)
-    wide, narrow = (nodes, heads, channels), (nodes, heads)
     edges = torch.randint(nodes, (2, 30))
-    scores = torch.randn(30, heads, dtype=accumulator)
-    features = torch.randn(30, heads, channels, dtype=dtype)
-    operands = {
-        "gat": [(wide, dtype), (narrow, accumulator), (narrow, accumulator)],
-        "gatv2": [(wide, dtype), (wide, dtype), (wide[1:], accumulator)],
-        "dot": [(wide, dtype)] * 3,
-    }.get(kind, [(wide, dtype)])
-    takes_scores = kind in ("given", "spmm") or (optional and kind != "gatv2")
-    return Call(
-        "gpu",
-        kind,
-        num_dst=nodes,
-        num_self_loops=0,
-        setting=0.2,
-        dropout=0.6 if optional and kind != "spmm" else 0.0,
-        donated=False,
-        edge_index=edges,
-        seed=torch.tensor([3]) if optional and kind != "spmm" else None,
-        edge_x=features if optional and kind in ("gatv2", "dot") else None,
-        edge_score=scores if takes_scores else None,
-        bias=torch.randn(nodes, heads, channels, dtype=accumulator) if optional else None,
-        nodes=[torch.randn(shape, dtype=of) for shape, of in operands],
-    )
+
+    def wide(rows: int = nodes, dtype: torch.dtype = dtype) -> torch.Tensor:
+        return torch.randn(rows, heads, channels, dtype=dtype, requires_grad=True)
+
+    def narrow(rows: int = nodes) -> torch.Tensor:
+        return torch.randn(rows, heads, dtype=accumulator, requires_grad=True)
+
+    if kind == "spmm":
+        spmm(wide(), narrow(30), edges, num_dst=nodes).sum().backward()
+        return
+    src, edge, edge_x = wide(), None, None
+    if optional:
+        edge, edge_x = narrow(30), wide(30)
+    score = {
+        "gat": lambda: GATScore(narrow(), narrow(), edge),
+        "gatv2": lambda: GATv2Score(src, wide(), wide(1)[0], edge_x),
+        "dot": lambda: DotScore(wide(), wide(), edge_x, edge),
+        "given": lambda: GivenScore(narrow(30)),
+    }[kind]()
+    options = {"num_dst": nodes}
+    if optional:
+        options |= {"dropout": 0.6, "seed": torch.tensor([3]), "bias": wide(dtype=accumulator)}
+    attend(src, score, edges, **options).sum().backward()
+    with torch.no_grad():
+        attend(src, score, edges, return_weights=True, **options)
 
 
 def main() -> None:
     driver.set_active(NoDevice())
     JITFunction.__getitem__ = compile_only
+    request.choose = lambda op, device: Choice(op, device, "gpu", "to be compiled")
     for kind in ("gat", "gatv2", "dot", "given", "spmm"):
         for dtype, heads, channels, optional, piece in (
             (torch.float32, 8, 8, False, 2048),
@@ -79,9 +91,7 @@ def main() -> None:
             if kind in ("given", "spmm") and not optional:
                 continue
             gpu.PIECE = piece
-            given = call(kind, dtype, heads=heads, channels=channels, optional=optional)
-            out, norm = gpu.forward(given)
-            gpu.backward(given, out, norm, torch.zeros_like(out))
+            solve(kind, dtype, heads=heads, channels=channels, optional=optional)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,17 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from graphattn.ops import (
+    DotScore,
+    GATScore,
+    GATv2Score,
+    GivenScore,
     _native,
     _triton,
-    dot_attend,
-    gat_attend,
-    gatv2_attend,
-    score_attend,
+    attend,
     spmm,
     use_implementation,
 )
-from graphattn.ops._attend import gpu
+from graphattn.ops.attend import gpu
 
 NO_NATIVE = pytest.mark.skipif(_native.why_missing() is not None, reason="no native library")
 # With a CUDA device `tests/gpu` runs them on that.
@@ -55,38 +56,62 @@ class Sizes(NamedTuple):
 class Op(NamedTuple):
     """An op, and the shapes of its operands by name."""
 
-    run: Callable[..., Tensor]
+    run: Callable[..., Any]
     shapes: Callable[[Sizes], dict[str, tuple[int, ...]]]
     takes_loops: bool = True
-    takes_dropout: bool = True
-    takes_gifts: bool = True
+    is_attention: bool = True
+
+
+def gat(values: Tensor, src: Tensor, dst: Tensor, edge: Tensor | None = None, **others: Any) -> Any:
+    return attend(values, GATScore(src, dst, edge), **others)
+
+
+def gatv2(
+    src: Tensor, dst: Tensor, att: Tensor, edge_x: Tensor | None = None, **others: Any
+) -> Any:
+    return attend(src, GATv2Score(src, dst, att, edge_x), **others)
+
+
+def dot(
+    values: Tensor,
+    query: Tensor,
+    key: Tensor,
+    edge_x: Tensor | None = None,
+    edge_score: Tensor | None = None,
+    **others: Any,
+) -> Any:
+    return attend(values, DotScore(query, key, edge_x, edge_score), **others)
+
+
+def given_score(values: Tensor, score: Tensor, **others: Any) -> Any:
+    return attend(values, GivenScore(score), **others)
 
 
 OPS = {
     "gat": Op(
-        gat_attend,
+        gat,
         lambda s: {
-            "x": (s.num_src, s.heads, s.channels),
-            "score_src": (s.num_src, s.heads),
-            "score_dst": (s.num_dst, s.heads),
-            "edge_score": (s.rows, s.heads),
+            "values": (s.num_src, s.heads, s.channels),
+            "src": (s.num_src, s.heads),
+            "dst": (s.num_dst, s.heads),
+            "edge": (s.rows, s.heads),
             "bias": (s.heads, s.channels),
         },
     ),
     "gatv2": Op(
-        gatv2_attend,
+        gatv2,
         lambda s: {
-            "x_src": (s.num_src, s.heads, s.channels),
-            "x_dst": (s.num_dst, s.heads, s.channels),
+            "src": (s.num_src, s.heads, s.channels),
+            "dst": (s.num_dst, s.heads, s.channels),
             "att": (s.heads, s.channels),
             "edge_x": (s.rows, s.heads, s.channels),
             "bias": (s.heads, s.channels),
         },
     ),
     "dot": Op(
-        dot_attend,
+        dot,
         lambda s: {
-            "value": (s.num_src, s.heads, s.channels),
+            "values": (s.num_src, s.heads, s.channels),
             "query": (s.num_dst, s.heads, s.channels),
             "key": (s.num_src, s.heads, s.channels),
             "edge_x": (s.rows, s.heads, s.channels),
@@ -94,21 +119,22 @@ OPS = {
             "bias": (s.num_dst, s.heads, s.channels),  # the other form of a bias
         },
     ),
-    "score": Op(
-        score_attend,
-        lambda s: {"x": (s.num_src, s.heads, s.channels), "score": (s.rows, s.heads)},
-        takes_loops=False,
-        takes_gifts=False,
+    "given": Op(
+        given_score,
+        lambda s: {
+            "values": (s.num_src, s.heads, s.channels),
+            "score": (s.rows, s.heads),
+            "bias": (s.heads, s.channels),
+        },
     ),
     "spmm": Op(
         spmm,
         lambda s: {"x": (s.num_src, s.heads, s.channels), "weight": (s.rows, s.heads)},
         takes_loops=False,
-        takes_dropout=False,
-        takes_gifts=False,
+        is_attention=False,
     ),
 }
-OPTIONAL = {"edge_score", "edge_x", "bias"}
+OPTIONAL = {"edge", "edge_score", "edge_x", "bias"}
 every_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS.keys())
 
 
@@ -153,17 +179,22 @@ def problem(
     options: dict[str, Any] = {"edge_index": edge_index}
     if op.takes_loops:
         options["num_self_loops"] = num_loops
-    else:
+    if "dst" not in operands and "query" not in operands:
         options["num_dst"] = num_dst
-    if op.takes_dropout:
+    if op.is_attention:
         options |= {"dropout": dropout, "seed": torch.tensor([1 << 40 | 12345])}
     return Problem(op, operands, options, torch.randn(num_dst, heads, channels))
 
 
 # Largest deviation from the reference in float64, with inputs and cotangents of size one and up to
-# 50 edges per node. In half precision inputs are rounded alike; what is left are the roundings of
-# the output and, by it, of <grad, out> in the backward.
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 5e-5, torch.bfloat16: 0.2, torch.float16: 0.03}
+# 50 edges per node. In half precision inputs are rounded alike; what is left is the rounding of the
+# output and of the gradients.
+TOLERANCE = {
+    torch.float64: {"rtol": 0, "atol": 1e-12},
+    torch.float32: {"rtol": 0, "atol": 5e-5},
+    torch.bfloat16: {"rtol": 0.01, "atol": 0.03},
+    torch.float16: {"rtol": 0.002, "atol": 0.004},
+}
 
 
 def assert_equals_the_reference(given: Problem, implementation: str, dtype: torch.dtype) -> None:
@@ -174,8 +205,7 @@ def assert_equals_the_reference(given: Problem, implementation: str, dtype: torc
         torch.testing.assert_close(
             got[name].double(),
             value,
-            rtol=0,
-            atol=TOLERANCE[dtype],
+            **TOLERANCE[dtype],
             msg=lambda text, name=name: f"{name}: {text}",
         )
 
@@ -268,7 +298,7 @@ def test_masked_pieces_of_a_hub(
         monkeypatch.setattr(gpu, "PIECE", 4096 // scale)
     degree = 9000 // scale
     edges = torch.stack([torch.arange(degree), torch.zeros(degree, dtype=torch.long)])
-    given = problem(op, edges, degree, 1, dropout=0.0)
+    given = problem(op, edges, degree, 1, dropout=0.0, loops=False, optional=False)
     # A whole piece and a part of the next.
     given.operands["score"][: 5000 // scale] = -torch.inf
     assert_equals_the_reference(given, implementation, torch.float64)
@@ -316,7 +346,7 @@ def test_any_graph_interpreted(
 @NO_NATIVE
 @NO_TRITON
 def test_the_same_coefficients_are_dropped(op: Op) -> None:
-    if not op.takes_dropout:
+    if not op.is_attention:
         pytest.skip("drops nothing")
     # All coefficients alike, and features that name their edge: the output is the mask.
     edges = torch.stack([torch.arange(16), torch.arange(16) // 8])
@@ -324,7 +354,7 @@ def test_the_same_coefficients_are_dropped(op: Op) -> None:
         given = problem(op, edges, 16, 2, loops=False, dropout=dropout, channels=16, optional=False)
         for name, tensor in given.operands.items():
             tensor.zero_()
-            if tensor.dim() == 3 and name in ("x", "x_src", "value"):
+            if tensor.dim() == 3 and name in ("values", "src"):
                 tensor.copy_(torch.eye(16).unsqueeze(1).expand_as(tensor))
         for seed in (-1, (1 << 62) + 3):
             given.options["seed"] = torch.tensor([seed])
@@ -368,7 +398,7 @@ def test_threads_and_runs_give_the_same_bits(op: Op, implementation: str) -> Non
     edges = torch.cat([edges, hub, hub.flip(0)], dim=1)
     given = problem(op, edges, 3000, 3000, heads=4, channels=16, dtype=torch.float32)
     runs = []
-    for count in (1, 2, 3, 1):
+    for count in (1, 2, 3, 4, 8, 1):
         with threads(count):
             runs.append(given.solve(implementation, torch.float32))
     for other in runs[1:]:
@@ -399,47 +429,7 @@ def test_nothing_of_the_size_of_edges_is_saved(op: Op, implementation: str) -> N
         op.run(**operands, **given.options)
     inputs = {tensor.data_ptr() for tensor in operands.values()}
     made = [t for t in saved if t.is_floating_point() and t.data_ptr() not in inputs]
-    assert max(t.numel() for t in made) == nodes * 16
-
-
-@every_op
-@every_fast_path
-def test_donated_operands_make_room_for_their_gradients(op: Op, implementation: str) -> None:
-    if not op.takes_gifts:
-        pytest.skip("takes no donations")
-    given = problem(op, *few_edges(implementation), channels=8)
-    expected = given.solve(implementation, torch.float64)
-    leaves = {name: tensor.requires_grad_() for name, tensor in given.operands.items()}
-    donated = {name: leaf.clone() for name, leaf in leaves.items()}
-    with use_implementation(implementation):
-        out = op.run(**donated, **given.options, donate=True)
-    cotangent = given.cotangent.to(out.dtype)
-    for keep in (True, False):
-        got = torch.autograd.grad(out, list(leaves.values()), cotangent, retain_graph=keep)
-        for name, grad in zip(leaves, got, strict=True):
-            assert torch.equal(grad, expected[name])
-            # Nothing is written while the graph may be used again.
-            assert not keep or torch.equal(donated[name], leaves[name])
-    if implementation == "cpu":
-        for name, tensor in donated.items():
-            replaced = len(tensor) == len(out) and name not in ("att", "edge_x", "edge_score")
-            assert torch.equal(tensor, expected[name] if replaced else leaves[name])
-
-
-@native_alone
-def test_rows_that_share_memory_are_not_replaced(implementation: str) -> None:
-    edges = torch.tensor([[0, 1, 2, 2], [1, 0, 0, 2]])
-    given = problem(OPS["gat"], edges, 3, 3, optional=False)
-    given.operands["x"] = torch.randn(3, 1, 4, dtype=torch.float64).expand(3, 2, 4)
-    given.operands["score_dst"] = torch.randn(1, 2, dtype=torch.float64).expand(3, 2)
-    expected = given.solve(implementation, torch.float64)
-    leaves = {name: tensor.requires_grad_() for name, tensor in given.operands.items()}
-    views = {name: leaf.view_as(leaf) for name, leaf in leaves.items()}
-    with use_implementation(implementation):
-        out = gat_attend(**views, **given.options, donate=True)
-    got = torch.autograd.grad(out, list(leaves.values()), given.cotangent)
-    for name, grad in zip(leaves, got, strict=True):
-        assert torch.equal(grad, expected[name])
+    assert max(t.numel() for t in made) <= nodes * 16
 
 
 def poisoned(empty: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -492,19 +482,6 @@ def test_strided_rows(op: Op, implementation: str) -> None:
 
 @every_op
 @every_fast_path
-def test_double_backward_is_refused(op: Op, implementation: str) -> None:
-    given = problem(op, torch.tensor([[0, 1], [1, 2]]), 3, 3)
-    operands = {name: tensor.requires_grad_() for name, tensor in given.operands.items()}
-    with use_implementation(implementation):
-        out = op.run(**{name: tensor.sin() for name, tensor in operands.items()}, **given.options)
-    first = next(iter(operands.values()))
-    (grad,) = torch.autograd.grad(out.square().sum(), first, create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiate twice"):
-        grad.sum().backward()
-
-
-@every_op
-@every_fast_path
 def test_compiles_without_a_graph_break(op: Op, implementation: str) -> None:
     torch._dynamo.reset()
     given = problem(op, *few_edges(implementation))
@@ -532,7 +509,9 @@ def test_kernels_compile_where_there_is_no_gpu(tmp_path: Path) -> None:
 def test_inputs_of_a_wrong_kind_are_refused(op: Op) -> None:
     given = problem(op, torch.tensor([[0, 1], [1, 2]]), 3, 3)
     for name, tensor in given.operands.items():
-        with pytest.raises(TypeError, match=f"'{name}' must be floating point, got torch.int64"):
+        with pytest.raises(
+            TypeError, match=f"'(values|{name})' must be floating point, got torch.int64"
+        ):
             op.run(**(given.operands | {name: tensor.long()}), **given.options)
         with pytest.raises(ValueError, match=r"must be on \w+ as '\w+', got \w+"):
             op.run(**(given.operands | {name: tensor.to("meta")}), **given.options)

@@ -30,8 +30,8 @@ def test_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose("build_csr", "cpu").implementation == "reference"
     with use_implementation("cpu"):
         assert choose("build_csr", "cpu").implementation == "cpu"
-        with use_implementation("reference", "gat_attend"):
-            assert choose("gat_attend", "cpu").implementation == "reference"
+        with use_implementation("reference", "attend"):
+            assert choose("attend", "cpu").implementation == "reference"
             assert choose("build_csr", "cpu").implementation == "cpu"
     assert choose("build_csr", "cpu").reason == "'reference' was asked for"
 
@@ -39,8 +39,8 @@ def test_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_wish_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="unknown implementation 'gpus'; did you mean 'gpu'"):
         use_implementation("gpus").__enter__()
-    with pytest.raises(ValueError, match="unknown op 'gat_atend'; did you mean 'gat_attend'"):
-        use_implementation("cpu", "gat_atend").__enter__()
+    with pytest.raises(ValueError, match="unknown op 'atend'; did you mean 'attend'"):
+        use_implementation("cpu", "atend").__enter__()
     monkeypatch.setenv(_dispatch.ENVIRONMENT_SWITCH, "triton")
     with pytest.raises(ValueError, match="unknown implementation 'triton'"):
         choose("build_csr", "cpu")
@@ -55,17 +55,17 @@ def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_triton_serves_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_triton, "why_missing", lambda: None)
-    assert choose("gat_attend", "cuda").implementation == "gpu"
-    assert choose("edge_softmax", "cuda").reason == "no other implementation on cuda yet"
+    assert choose("attend", "cuda").implementation == "gpu"
+    assert choose("aero_propagate", "cuda").reason == "no other implementation on cuda yet"
     monkeypatch.setattr(_triton, "why_missing", lambda: "triton is not installed")
-    choice = choose("gat_attend", "cuda")
+    choice = choose("attend", "cuda")
     assert (choice.implementation, choice.reason) == ("reference", "triton is not installed")
     with use_implementation("gpu"):
         for device in ("cpu", "cuda"):
             with pytest.raises(
                 RuntimeError, match="'gpu' was asked for and can't be had: triton is"
             ):
-                choose("gat_attend", device)
+                choose("attend", device)
         assert choose("build_csr", "cpu").implementation == "reference"
 
 
@@ -74,8 +74,8 @@ def test_triton_serves_the_cpu_if_it_interprets(monkeypatch: pytest.MonkeyPatch)
     for interprets, implementation in ((True, "gpu"), (False, "reference")):
         monkeypatch.setattr(_triton, "interprets", lambda answer=interprets: answer)
         with use_implementation("gpu"):
-            assert choose("gat_attend", "cpu").implementation == implementation
-        assert choose("gat_attend", "cpu").implementation != "gpu"
+            assert choose("attend", "cpu").implementation == implementation
+        assert choose("attend", "cpu").implementation != "gpu"
 
 
 def test_all_ops_are_listed() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphattn.ops._dropout import draw_seed, dropout_factor, edge_dropout
+from graphattn.ops.dropout import draw_seed, dropout_factor, edge_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])

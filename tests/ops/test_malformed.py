@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from graphattn.ops import (
+    DotScore,
+    GATScore,
+    GATv2Score,
+    GivenScore,
     _native,
+    aero_attention,
     aero_propagate,
+    attend,
     build_csr,
-    dot_attend,
     edge_softmax,
-    gat_attend,
-    gatv2_attend,
     sample_neighbors,
-    score_attend,
-    softplus_attention,
     sparse_linear,
-    split_linear,
     spmm,
 )
 
@@ -42,6 +42,24 @@ REFUSALS = (
 )
 
 
+def gat_attend(x: Any, src: Any, dst: Any, edge: Any, negative_slope: Any, **others: Any) -> Tensor:
+    return attend(x, GATScore(src, dst, edge, negative_slope), **others)
+
+
+def gatv2_attend(src: Any, dst: Any, att: Any, edge_x: Any, slope: Any, **others: Any) -> Tensor:
+    return attend(src, GATv2Score(src, dst, att, edge_x, slope), **others)
+
+
+def dot_attend(
+    value: Any, query: Any, key: Any, edge_x: Any, edge_score: Any, scale: Any, **others: Any
+) -> Tensor:
+    return attend(value, DotScore(query, key, edge_x, edge_score, scale), **others)
+
+
+def score_attend(x: Any, score: Any, **others: Any) -> Tensor:
+    return attend(x, GivenScore(score), **others)
+
+
 def well_formed() -> dict[Callable[..., Any], dict[str, Any]]:
     """Arguments that every op takes."""
     n, h, c, edges = 6, 2, 4, torch.randint(6, (2, 20))
@@ -52,23 +70,23 @@ def well_formed() -> dict[Callable[..., Any], dict[str, Any]]:
     return {
         gat_attend: {
             "x": rows,
-            "score_src": score,
-            "score_dst": score,
+            "src": score,
+            "dst": score,
             "edge_index": edges,
-            "edge_score": torch.randn(26, h),
+            "edge": torch.randn(26, h),
             "num_self_loops": n,
             "negative_slope": 0.2,
             "bias": att,
             **draw,
         },
         gatv2_attend: {
-            "x_src": rows,
-            "x_dst": rows,
+            "src": rows,
+            "dst": rows,
             "att": att,
             "edge_index": edges,
             "edge_x": torch.randn(26, h, c),
             "num_self_loops": n,
-            "negative_slope": 0.2,
+            "slope": 0.2,
             **draw,
         },
         dot_attend: {
@@ -85,7 +103,7 @@ def well_formed() -> dict[Callable[..., Any], dict[str, Any]]:
         score_attend: {"x": rows, "score": weight, "edge_index": edges, "num_dst": n, **draw},
         spmm: {"x": rows, "weight": weight, "edge_index": edges, "num_dst": n},
         edge_softmax: {"score": weight, "index": edges[1], "num_nodes": n},
-        softplus_attention: {"z": rows, "edge_index": edges, "att": att},
+        aero_attention: {"z": rows, "edge_index": edges, "att": att},
         aero_propagate: {
             "x": rows,
             "edge_index": edges,
@@ -103,12 +121,6 @@ def well_formed() -> dict[Callable[..., Any], dict[str, Any]]:
             "num_neighbors": [3, 2],
             "replace": False,
             "seed": 7,
-        },
-        split_linear: {
-            "x": torch.randn(n, c),
-            "weight": torch.randn(5, c),
-            "bias": torch.randn(5),
-            "sizes": [3, 2],
         },
         sparse_linear: {
             "x": torch.eye(n).to_sparse_csr(),

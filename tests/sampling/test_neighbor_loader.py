@@ -259,7 +259,7 @@ def test_transform(graph: Data) -> None:
         (
             {"data": Data(x=torch.zeros(1, 1), edge_index=torch.tensor([[0], [1]]))},
             ValueError,
-            "'edge_index' holds the edge 0 -> 1",
+            "'edge_index\\[1\\]' must lie in",
         ),
         ({"num_neighbors": []}, ValueError, "'num_neighbors' .* got none"),
         ({"num_neighbors": [-3]}, ValueError, "'num_neighbors' .* got -3"),

@@ -14,6 +14,8 @@ from torch_geometric.utils import (
     to_torch_csr_tensor,
 )
 
+from graphattn.ops.kept import kept
+
 __all__ = ["as_edge_list", "check_matrix", "with_weights"]
 
 _MATRIX_OF = {
@@ -39,9 +41,7 @@ def as_edge_list(edge_index: Adj) -> tuple[Tensor, Tensor | None]:
         TypeError: If ``edge_index`` is none of these.
     """
     if is_sparse(edge_index):
-        (dst, src), values = to_edge_index(edge_index)
-        vectors = values is not None and values.dim() > 1
-        return torch.stack([src, dst]), values if vectors else None
+        return _edges_of_matrix(edge_index)
     if isinstance(edge_index, EdgeIndex):
         return edge_index.as_tensor(), None
     if isinstance(edge_index, Tensor):
@@ -52,13 +52,37 @@ def as_edge_list(edge_index: Adj) -> tuple[Tensor, Tensor | None]:
     )
 
 
-def check_matrix(edge_index: Adj, num_src: int, num_dst: int) -> None:
+def _edges_of_matrix(matrix: Adj) -> tuple[Tensor, Tensor | None]:
+    """An edge list that stays the same tensor for as long as the matrix has its pattern."""
+
+    def make() -> Tensor:
+        (dst, src), _ = to_edge_index(matrix)
+        return torch.stack([src, dst])
+
+    if isinstance(matrix, SparseTensor):
+        pattern, values = matrix.storage.col(), matrix.storage.value()
+    elif matrix.layout == torch.sparse_coo:
+        pattern, values = matrix._indices(), matrix._values()
+    else:
+        by_row = matrix.layout == torch.sparse_csr
+        pattern, values = matrix.col_indices() if by_row else matrix.row_indices(), matrix.values()
+    vectors = values is not None and values.dim() > 1
+    edges = make() if torch.compiler.is_compiling() else kept(pattern, "edges", make, owner=matrix)
+    return edges, values if vectors else None
+
+
+def check_matrix(edge_index: Adj, num_src: int, num_dst: int, flow: str) -> None:
     """Check that a sparse matrix has a row per destination and a column per source.
 
     Raises:
         ValueError: If it has not.
     """
     if is_sparse(edge_index):
+        if flow != "source_to_target":
+            raise ValueError(
+                f"'edge_index' is a sparse matrix, whose rows are destinations: flow={flow!r} "
+                "takes an edge list"
+            )
         shape = (edge_index.size(0), edge_index.size(1))
         if shape != (num_dst, num_src):
             raise ValueError(

@@ -14,9 +14,9 @@ from torch_geometric.typing import Adj
 
 from graphattn.nn.conv._edges import as_edge_list, with_weights
 from graphattn.nn.conv._watch import is_watched
-from graphattn.ops import aero_propagate, softplus_attention
-from graphattn.ops._check import check_edge_index
-from graphattn.ops.softplus.reference import Propagated, propagate
+from graphattn.ops import aero_attention, aero_propagate
+from graphattn.ops.aero.reference import Propagated, propagate
+from graphattn.ops.checks import check_edge_index, check_nodes
 
 __all__ = ["AEROConv"]
 
@@ -136,7 +136,7 @@ class AEROConv(MessagePassing):
         self._check(x, edge_attr, size)
         edges, _ = as_edge_list(edge_index)
         h = x.view(-1, self.heads, self.channels // self.heads)
-        if not is_watched(self, AEROConv) and not return_attention_weights:
+        if not (self.explain is True or is_watched(self)) and not return_attention_weights:
             directed = edges if self.flow == "source_to_target" else edges.flip(0)
             weights = (self.att, self.hop_att_0, self.hop_att, self.hop_bias)
             return aero_propagate(h, directed, *weights, decay=self.decay).flatten(1)
@@ -176,12 +176,13 @@ class AEROConv(MessagePassing):
     def _watched(self, h: Tensor, edges: Tensor) -> tuple[Propagated, Tensor]:
         """All steps with single messages; the sums, and the coefficients ``[E, K, H]``."""
         directed = edges if self.flow == "source_to_target" else edges.flip(0)
-        check_edge_index(directed, num_src=h.size(0), num_dst=h.size(0))
+        directed = check_edge_index(directed)
+        check_nodes(directed, num_src=h.size(0), num_dst=h.size(0))
         dtype = torch.promote_types(h.dtype, torch.float32)
         alpha = [h.new_empty((edges.size(1), 0, self.heads), dtype=dtype)]
 
         def step(k: int, h: Tensor, z: Tensor) -> Tensor:
-            weight = softplus_attention(z, directed, self.att[k])
+            weight = aero_attention(z, directed, self.att[k])
             alpha.append(weight.unsqueeze(1))
             out: Tensor = self.propagate(edges, x=h, alpha=weight, size=(h.size(0), h.size(0)))
             return out

@@ -3,49 +3,69 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Parameter
+from torch.nn.functional import pad
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj
-from torch_geometric.utils import scatter
+from torch_geometric.utils import is_sparse, scatter
 
 from graphattn._core.errors import unknown_name
 from graphattn.nn.conv._edges import as_edge_list, check_matrix, with_weights
-from graphattn.nn.conv._watch import is_watched
-from graphattn.nn.linear import Linear, map_together
-from graphattn.ops._check import check_edge_index
-from graphattn.ops._dropout import draw_seed, edge_dropout
+from graphattn.nn.conv._watch import has_own_masks, is_edge_update_watched, is_watched
+from graphattn.nn.linear import Linear, apply_map, plan_map
+from graphattn.ops import Projection, Score, attend, attention_weights, spmm
+from graphattn.ops.checks import check_edge_index, check_nodes
+from graphattn.ops.dropout import draw_seed, edge_dropout
 from graphattn.ops.self_loops import looped
 
-__all__ = ["AttentionConv"]
+__all__ = ["AttentionConv", "Operands"]
 
 _FILL_REDUCTIONS = ("add", "max", "mean", "min", "mul", "sum")
+
+MapByHead = Callable[..., tuple[Any, ...]]
+"""A linear map by head, see :func:`graphattn.nn.linear.apply_map`."""
+
+
+class Operands(NamedTuple):
+    """What a layer sums, and with which weights."""
+
+    values: Tensor | Projection
+    """Shape ``[N_src, H, C]``."""
+    score: Score
+    """The score of edges."""
+    bias: Tensor | Projection | None = None
+    """Added to the sums in the place of the layer's own bias. Shape ``[N_dst, H, C]``."""
 
 
 class AttentionConv(MessagePassing):
     r"""Base of the attention layers: everything but the score.
 
-    A layer says how it transforms its inputs (:meth:`operands`) and which two ops take them
-    (:meth:`attention` for the coefficients, :meth:`attend` for the weighted sum). This class checks
-    the inputs, adds self-loops, averages or concatenates the heads, adds residual and bias, and
-    returns the coefficients on request.
+    A layer says how it transforms its inputs, what it sums and with which score
+    (:meth:`operands`). This class checks the inputs, adds self-loops, averages or concatenates the
+    heads, adds residual and bias, and returns the coefficients on request.
 
-    The fused op is used when nobody watches. With message hooks, under an explainer, with another
-    aggregation or with an overridden :meth:`message`, the same coefficients go through PyG's
-    :meth:`propagate`.
+    The fused op is used when nobody watches. With message hooks, with another aggregation or with
+    an overridden :meth:`message`, the same coefficients go through PyG's :meth:`propagate`; with
+    hooks on edge updates or an overridden ``edge_update``, the coefficients come from that.
 
     Note:
         Unlike PyG's layers, coefficients are returned *before* dropout; input edges keep their
         order and come first, then the self-loops that were missing; a self-loop that is there
         keeps its attributes (PyG replaces them); of several at one node the first counts, the
-        others have the weight 0; and ``edge_attr`` without ``edge_dim`` is an error. The native
-        kernels can't be differentiated twice; under
-        ``graphattn.ops.use_implementation("reference")`` the layers can.
+        others have the weight 0; and ``edge_attr`` without ``edge_dim`` is an error.
+
+        An edge list is sorted when a layer first sees it, and again when it has changed. After a
+        change that torch does not count (through ``.data``, or in memory shared with NumPy or
+        another process) of a graph of more than 32,768 edges, call
+        :func:`graphattn.ops.forget_graphs`, which says what is seen without it.
 
     Args:
         in_channels: Width of the node features, or a pair for sources and destinations; ``-1``
@@ -68,8 +88,19 @@ class AttentionConv(MessagePassing):
         ValueError: If an argument is out of its range; names it and its value.
     """
 
-    edge_values = False
-    """Whether ``edge_x`` among the operands is part of what is summed."""
+    _plans_maps = False
+    """Whether linear maps may be left to the fused op: no subclass sees their results."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        concrete = [
+            kind.__dict__["operands"]
+            for kind in cls.__mro__
+            if "operands" in kind.__dict__ and kind is not AttentionConv
+        ]
+        cls._plans_maps = (
+            len(concrete) == 1 and "project" in inspect.signature(concrete[0]).parameters
+        )
 
     def __init__(
         self,
@@ -88,11 +119,13 @@ class AttentionConv(MessagePassing):
     ) -> None:
         kwargs.setdefault("aggr", "add")
         super().__init__(node_dim=0, **kwargs)
-        for name, value in (("heads", heads), ("out_channels", out_channels)):
-            if not isinstance(value, int):
-                raise TypeError(f"'{name}' must be a whole number, got {value!r}")
-            if value < 1:
-                raise ValueError(f"'{name}' must be at least 1, got {value}")
+        heads = _whole(heads, "heads", least=1)
+        out_channels = _whole(out_channels, "out_channels", least=1)
+        if isinstance(in_channels, (tuple, list)):
+            in_src, in_dst = (_whole(width, "in_channels") for width in in_channels)
+            in_channels = (in_src, in_dst)
+        else:
+            in_channels = _whole(in_channels, "in_channels")
         widths = [in_channels] if isinstance(in_channels, int) else [*in_channels]
         if any(width < 1 and width != -1 for width in widths):
             raise ValueError(f"'in_channels' must be at least 1, or -1, got {in_channels}")
@@ -132,9 +165,14 @@ class AttentionConv(MessagePassing):
 
     @abstractmethod
     def operands(
-        self, x_src: Tensor, x_dst: Tensor | None, edge_attr: Tensor | None, num_dst: int
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """Transform the inputs into what the ops take.
+        self,
+        x_src: Tensor,
+        x_dst: Tensor | None,
+        edge_attr: Tensor | None,
+        num_dst: int,
+        project: MapByHead = apply_map,
+    ) -> Operands:
+        """Transform the inputs into what is summed, and the score.
 
         Args:
             x_src: Features of the sources. Shape ``[N_src, F_src]``.
@@ -143,25 +181,10 @@ class AttentionConv(MessagePassing):
             edge_attr: Features of the edges and, behind them, of the self-loops. Shape
                 ``[E + num_self_loops, edge_dim]``.
             num_dst: Number of destinations ``N_dst``, needed where ``x_dst`` is ``None``.
-
-        Returns:
-            The values to sum, shape ``[N_src, H, C]``, and the other arguments of
-            :meth:`attention` and :meth:`attend` by name. Besides these there may be ``bias``, what
-            is added to the sums in the place of the layer's own bias, shape ``[N_dst, H, C]``, and
-            ``donate``: whether nobody else reads what this method has made, see
-            :func:`graphattn.ops.gat_attend`.
-        """
-
-    @abstractmethod
-    def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """Coefficients of the edges, then of the self-loops. ``[E + num_self_loops, H]``."""
-
-    @abstractmethod
-    def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """Sum of ``values`` with those coefficients after dropout. ``[N_dst, H, C]``.
-
-        Also gets ``dropout``, ``seed``, ``bias`` and ``donate``, see
-        :func:`graphattn.ops.gat_attend`.
+            project: How linear maps are applied: :func:`graphattn.nn.linear.apply_map`. A layer
+                that takes this argument, and whose method no subclass overrides, gets
+                :func:`graphattn.nn.linear.plan_map` from :meth:`forward`, and its maps become part
+                of the fused op.
         """
 
     def forward(
@@ -197,57 +220,108 @@ class AttentionConv(MessagePassing):
         """
         x_src, x_dst = self._pair(x)
         edges, values_of_matrix = as_edge_list(edge_index)
-        num_src, num_dst = self._check_size(x_src, x_dst, size)
-        check_matrix(edge_index, num_src, num_dst)
-        edge_attr = self._check_edge_attr(
-            values_of_matrix if edge_attr is None else edge_attr, edges
-        )
-        forward = self.flow == "source_to_target"
-        directed = edges if forward else edges.flip(0)
+        num_src, num_dst = self._check_size(x_src, x_dst, size, edge_index)
+        flipped = self.flow != "source_to_target"
         loops = min(num_src, num_dst) if self.add_self_loops else 0
-        if edge_attr is not None and loops > 0:
-            check_edge_index(directed, num_src=num_src, num_dst=num_dst)
-            loop_attr = self._loop_attr(edge_attr, directed[1], num_dst, loops)
-            edge_attr = torch.cat([edge_attr, loop_attr])
-        values, operands = self.operands(x_src, x_dst, edge_attr, num_dst)
-        operands["num_self_loops"] = loops
-        donate = operands.pop("donate", False)
+        if edge_attr is None:
+            edge_attr = values_of_matrix
+        if edge_attr is not None:
+            edge_attr = self._with_loops(edge_attr, edges, num_src, num_dst, loops)
+        if self._plans_maps:
+            found = self.operands(x_src, x_dst, edge_attr, num_dst, project=plan_map)
+        else:
+            found = self.operands(x_src, x_dst, edge_attr, num_dst)
+        values, score, added = found if len(found) == 3 else Operands(*found)
         # Added inside of the op, which saves an array; averaged heads share one.
-        added = operands.pop("bias", None)
         if self.concat and self.bias is not None:
             added = self.bias.view(self.heads, self.out_channels)
         p = self.dropout if self.training else 0.0
-        seed = draw_seed(x_src.device) if p > 0.0 else None
-
-        if is_watched(self, AttentionConv) or return_attention_weights:
-            alpha = self.attention(values, directed, **operands)
-            appended, counted, position = looped(directed, loops)
-            appended = appended if forward else appended.flip(0)
-            kept = alpha
-            if seed is not None:
-                kept = edge_dropout(alpha, position, seed, p)
-            out = self.propagate(
-                appended,
-                x=(values, None) if forward else (None, values),
-                alpha=kept,
-                edge_x=operands.get("edge_x") if self.edge_values else None,
-                size=(num_src, num_dst) if forward else (num_dst, num_src),
+        options: dict[str, Any] = {"num_dst": num_dst, "num_self_loops": loops, "flipped": flipped}
+        alpha = None
+        if self.explain is True or is_watched(self) or is_edge_update_watched(self):
+            out, alpha = self._watched(
+                _computed(values), score, edges, edge_attr, p, (num_src, num_dst), options
             )
-            out = out if added is None else out + added
+            out = out if added is None else out + _computed(added)
         else:
-            draw = {"dropout": p, "seed": seed}
-            out = self.attend(values, directed, bias=added, donate=donate, **draw, **operands)
+            seed = draw_seed(x_src.device) if p > 0.0 else None
+            options |= {"dropout": p, "seed": seed, "bias": added}
+            if return_attention_weights:
+                out, alpha = attend(values, score, edges, return_weights=True, **options)
+            else:
+                out = attend(values, score, edges, **options)
 
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         if self.bias is not None and not self.concat:
             out = out + self.bias
-        out = self.combine(out, x_dst).to(x_src.dtype)
-        if not return_attention_weights:
+        out = self.combine(out, x_dst)
+        out = out if out.dtype == x_src.dtype else out.to(x_src.dtype)
+        if alpha is None or not return_attention_weights:
             return out
+        directed = edges.flip(0) if flipped else edges
+        appended, counted, _ = looped(directed, loops)
         # Input edges stay, counted or not, so that `alpha[:E]` belongs to them.
         shown = counted | (torch.arange(len(counted), device=counted.device) < edges.size(1))
-        weights = with_weights(edge_index, appended[:, shown], alpha[shown], (num_src, num_dst))
-        return out, weights
+        if torch.compiler.is_compiling() or not shown.all():
+            appended, alpha = appended[:, shown], alpha[shown]
+        appended = appended.flip(0) if flipped else appended
+        return out, with_weights(edge_index, appended, alpha, (num_src, num_dst))
+
+    def _watched(
+        self,
+        values: Tensor,
+        score: Score,
+        edges: Tensor,
+        edge_attr: Tensor | None,
+        p: float,
+        size: tuple[int, int],
+        options: dict[str, Any],
+    ) -> tuple[Tensor, Tensor]:
+        """Sums and coefficients, where somebody looks at messages or coefficients on their way."""
+        flipped, loops = options["flipped"], options["num_self_loops"]
+        score = score.replace(**{name: _computed(one) for name, one in score.operands().items()})
+        appended, counted, position = looped(edges.flip(0) if flipped else edges, loops)
+        name = score.value_edge_x
+        edge_x = None if name is None else getattr(score, name)
+        if is_edge_update_watched(self):
+            # Only edges that count: what comes next may be a softmax of its own.
+            rows = counted.nonzero().squeeze(1)
+            attr = None if edge_attr is None else edge_attr[rows]
+            one = self._as_given(appended[:, rows])
+            weight = self.edge_updater(one, edge_attr=attr, **self.edge_operands(score), size=None)
+            weight = weight.new_zeros(len(counted), *weight.shape[1:]).index_copy(0, rows, weight)
+            alpha = weight
+        else:
+            alpha = weight = attention_weights(score, edges, **options)
+            if p > 0.0:
+                weight = edge_dropout(alpha, position, draw_seed(values.device), p)
+        if (
+            self.explain is True
+            and not (is_watched(self) or has_own_masks(self))
+            and edge_x is None
+        ):
+            mask = self._mask_of_edges(len(counted)).view(-1, 1)
+            return spmm(values, weight * mask, appended, num_dst=size[1]), alpha
+        if flipped and size[0] != size[1]:
+            # PyG takes the number of sources for that of destinations, if messages flow backwards.
+            values = pad(values, (0, 0, 0, 0, 0, max(size) - size[0]))
+            sizes = (max(size), max(size))
+        else:
+            sizes = size
+        given = self._as_given(appended)
+        out = self.propagate(given, x=(values, None), alpha=weight, edge_x=edge_x, size=sizes)
+        return out[: size[1]], alpha
+
+    def _as_given(self, edges: Tensor) -> Tensor:
+        """Sources and destinations in the order of the layer's flow."""
+        return edges if self.flow == "source_to_target" else edges.flip(0)
+
+    def edge_operands(self, score: Score) -> dict[str, Any]:
+        """What ``edge_update`` gets of sources and destinations, as in PyG's layer of the name."""
+        raise TypeError(
+            f"{type(self).__name__} computes its coefficients without 'edge_update': override "
+            "'message', or use message hooks"
+        )
 
     def combine(self, out: Tensor, x_dst: Tensor | None) -> Tensor:
         """Join what the edges brought with what a node has itself.
@@ -256,7 +330,7 @@ class AttentionConv(MessagePassing):
             out: Shape ``[N_dst, H * C]``, or ``[N_dst, C]`` if the heads are averaged.
             x_dst: Features of the destinations. Shape ``[N_dst, F_dst]``.
         """
-        return out if self.res is None else out + self.res(x_dst)
+        return out if self.res is None or x_dst is None else out + self.res(x_dst)
 
     def message(self, x_j: Tensor, alpha: Tensor, edge_x: Tensor | None = None) -> Tensor:
         """Weight the features of the source of every edge, and its own. ``[E, H, C]``."""
@@ -265,13 +339,15 @@ class AttentionConv(MessagePassing):
 
     def explain_message(self, inputs: Tensor, dim_size: int | None) -> Tensor:
         """Weight messages by the edge mask of an explainer; added self-loops stay as they are."""
+        return inputs * self._mask_of_edges(inputs.size(0)).view(-1, *[1] * (inputs.dim() - 1))
+
+    def _mask_of_edges(self, num_rows: int) -> Tensor:
         mask = self._edge_mask
         if mask is None:
             raise ValueError("'explain' is set, but no explainer has given an edge mask")
         if self._apply_sigmoid:
             mask = mask.sigmoid()
-        mask = torch.cat([mask, mask.new_ones(inputs.size(0) - mask.size(0))])
-        return inputs * mask.view(-1, 1, 1)
+        return torch.cat([mask, mask.new_ones(num_rows - mask.size(0))])
 
     def __repr__(self) -> str:
         options = []
@@ -286,41 +362,58 @@ class AttentionConv(MessagePassing):
     def _linear(self, in_channels: int, out_channels: int, *, bias: bool = False) -> Linear:
         return Linear(in_channels, out_channels, bias=bias, weight_initializer="glorot")
 
-    def _heads(self, x: Tensor, *linear: Module) -> tuple[Tensor, ...]:
-        """Transform ``x`` by each of the maps and split the results by heads. ``[N, H, C]``."""
-        shape = (-1, self.heads, self.out_channels)
-        return tuple(out.view(shape) for out in map_together(x, *linear))
-
     def _pair(self, x: Tensor | tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
-        if not isinstance(x, (Tensor, tuple, list)):
-            raise TypeError(f"'x' must be a tensor or a pair of them, got {type(x).__name__}")
-        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
-        for features in (x_src, x_dst):
-            if features is not None and features.dim() != 2:
+        x_src, x_dst = (x, x) if isinstance(x, Tensor) else _two(x)
+        for features in (x_src,) if x_dst is x_src or x_dst is None else (x_src, x_dst):
+            if not isinstance(features, Tensor):
+                raise TypeError(
+                    f"'x' must be a tensor or a pair of them, got {type(features).__name__}"
+                )
+            if features.dim() != 2:
                 raise ValueError(
                     f"'x' must have shape [N, F] per kind of nodes, got {list(features.shape)}"
                 )
-        if x_dst is None and self.residual:
-            raise ValueError("'x' is (x_src, None), but residual=True needs features 'x_dst'")
         return x_src, x_dst
 
     def _check_size(
-        self, x_src: Tensor, x_dst: Tensor | None, size: tuple[int, int] | None
+        self,
+        x_src: Tensor,
+        x_dst: Tensor | None,
+        size: tuple[int, int] | None,
+        edge_index: Adj,
     ) -> tuple[int, int]:
-        num_src = x_src.size(0)
-        num_dst = num_src if size is None else size[1]
+        num_src = num_dst = x_src.size(0)
         if x_dst is not None:
             num_dst = x_dst.size(0)
+        elif size is not None:
+            num_dst = size[1]
+        elif is_sparse(edge_index):
+            num_dst = edge_index.size(0)
         if size is not None and tuple(size) != (num_src, num_dst):
             raise ValueError(
                 f"'size' is {tuple(size)}, but 'x' has {num_src} source and {num_dst} "
                 "destination nodes"
             )
+        check_matrix(edge_index, num_src, num_dst, self.flow)
         return num_src, num_dst
 
-    def _check_edge_attr(self, edge_attr: Tensor | None, edges: Tensor) -> Tensor | None:
-        if edge_attr is None:
-            return None
+    def _with_loops(
+        self, edge_attr: Tensor, edges: Tensor, num_src: int, num_dst: int, loops: int
+    ) -> Tensor:
+        """Features of the edges and, behind them, of the self-loops."""
+        edge_attr = self._check_edge_attr(edge_attr, edges)
+        if loops == 0:
+            return edge_attr
+        flipped = self.flow != "source_to_target"
+        num_first, num_second = (num_dst, num_src) if flipped else (num_src, num_dst)
+        check_nodes(check_edge_index(edges), num_src=num_first, num_dst=num_second)
+        # As in PyG, of the edges whose second end the node is, whichever way messages flow.
+        loop_attr = self._loop_attr(edge_attr, edges[1], num_second, loops)
+        return torch.cat([edge_attr, loop_attr])
+
+    def _check_edge_attr(self, edge_attr: Tensor, edges: Tensor) -> Tensor:
+        if not isinstance(edge_attr, Tensor):
+            raise TypeError(f"'edge_attr' must be a tensor, got {type(edge_attr).__name__}")
         if self.edge_dim is None:
             raise ValueError(
                 f"'edge_attr' of shape {list(edge_attr.shape)} was given, but 'edge_dim' is None; "
@@ -344,3 +437,24 @@ class AttentionConv(MessagePassing):
             return reduced[:num_loops]
         fill = torch.as_tensor(self.fill_value, dtype=edge_attr.dtype, device=edge_attr.device)
         return fill.expand(num_loops, edge_attr.size(1))
+
+
+def _computed(operand: Any) -> Any:
+    return operand.compute() if isinstance(operand, Projection) else operand
+
+
+def _two(x: Any) -> Any:
+    if not isinstance(x, (tuple, list)) or len(x) != 2:
+        raise TypeError(f"'x' must be a tensor or a pair of them, got {type(x).__name__}")
+    return x
+
+
+def _whole(value: Any, name: str, least: int | None = None) -> int:
+    """A whole number of any kind, NumPy's too."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"'{name}' must be a whole number, got {value!r}") from None
+    if least is not None and number < least:
+        raise ValueError(f"'{name}' must be at least {least}, got {number}")
+    return number

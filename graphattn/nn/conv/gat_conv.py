@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Parameter
 from torch.nn.functional import dropout
 from torch_geometric.nn.inits import glorot
 
-from graphattn.nn.conv.attention_conv import AttentionConv
-from graphattn.nn.linear import Linear, is_plain
-from graphattn.ops import gat_attend, gat_attention
+from graphattn.nn.conv.attention_conv import AttentionConv, MapByHead, Operands
+from graphattn.nn.linear import apply_map
+from graphattn.ops import GATScore, Score, edge_softmax
 
 __all__ = ["GATConv"]
 
@@ -128,70 +128,62 @@ class GATConv(AttentionConv):
             glorot(self.att_edge)
 
     def operands(
-        self, x_src: Tensor, x_dst: Tensor | None, edge_attr: Tensor | None, num_dst: int
-    ) -> tuple[Tensor, dict[str, Any]]:
+        self,
+        x_src: Tensor,
+        x_dst: Tensor | None,
+        edge_attr: Tensor | None,
+        num_dst: int,
+        project: MapByHead = apply_map,
+    ) -> Operands:
         """See :meth:`AttentionConv.operands`."""
+        drops = self.training and self.value_dropout > 0.0
+        project = apply_map if drops else project
         shared = isinstance(self.in_channels, int)
         lin_src = self.lin if shared else self.lin_src
-        lin_dst = self.lin if shared else self.lin_dst
-        # Asked before the maps run: those of lazy layers lose a hook by that.
-        donate = _is_folded(lin_src) and _is_folded(lin_dst)
-        score_dst = edge_score = None
         if shared and x_dst is x_src:
-            values, score_src, score_dst = self._project(lin_src, x_src, self.att_src, self.att_dst)
+            values, src, dst = project(lin_src, x_src, self.heads, self.att_src, self.att_dst)
         else:
-            values, score_src = self._project(lin_src, x_src, self.att_src)
-            if x_dst is not None:
-                (score_dst,) = self._project(lin_dst, x_dst, self.att_dst, features=False)
-        if score_dst is None:
-            score_dst = score_src.new_zeros(num_dst, self.heads)
+            values, src = project(lin_src, x_src, self.heads, self.att_src)
+            if x_dst is None:
+                dst = x_src.new_zeros(num_dst, self.heads)
+            else:
+                lin_dst = self.lin if shared else self.lin_dst
+                _, dst = project(lin_dst, x_dst, self.heads, self.att_dst)
+        edge = None
         if edge_attr is not None:
-            (edge_score,) = self._project(self.lin_edge, edge_attr, self.att_edge, features=False)
-        values = dropout(values, self.value_dropout, self.training)
-        return values, {
-            "score_src": score_src,
-            "score_dst": score_dst,
-            "edge_score": edge_score,
-            "negative_slope": self.negative_slope,
-            "donate": donate,
-        }
+            _, edge = project(self.lin_edge, edge_attr, self.heads, self.att_edge)
+        if drops:
+            values = dropout(values, self.value_dropout)
+        return Operands(values, GATScore(src, dst, edge, self.negative_slope))
 
-    def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """See :meth:`AttentionConv.attention`."""
-        return gat_attention(edge_index=edge_index, **operands)
+    def edge_operands(self, score: Score) -> dict[str, Any]:
+        """See :meth:`AttentionConv.edge_operands`."""
+        operands = score.operands()
+        return {"alpha": (operands["src"], operands["dst"])}
 
-    def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """See :meth:`AttentionConv.attend`."""
-        return gat_attend(values, edge_index=edge_index, **operands)
+    def edge_update(
+        self,
+        alpha_j: Tensor,
+        alpha_i: Tensor | None,
+        edge_attr: Tensor | None,
+        index: Tensor,
+        ptr: Tensor | None,
+        dim_size: int,
+    ) -> Tensor:
+        """Coefficients of edges, dropped in training; called where somebody looks at them.
 
-    def _project(
-        self, linear: Module, x: Tensor, *scorers: Tensor, features: bool = True
-    ) -> tuple[Tensor, ...]:
-        """Transformed features by head, unless they are not asked for, and their scores.
-
-        A score is one more column of the same product, which saves passes over all features; not
-        in half precision, where scores are to be computed in float32, and not where somebody looks
-        at the linear map or has put another module in its place.
+        Args:
+            alpha_j: Parts of the sources in the scores. Shape ``[E, H]``.
+            alpha_i: Parts of the destinations. Shape ``[E, H]``.
+            edge_attr: Features of the edges. Shape ``[E, edge_dim]``.
+            index: Destinations. Shape ``[E]``.
+            ptr: Not used.
+            dim_size: Number of destinations.
         """
-        if _is_folded(linear):
-            found: tuple[Tensor, ...] = linear(x, torch.cat(scorers), features=features)
-            if not features:
-                return found
-            return found[0].view(-1, self.heads, self.out_channels), *found[1:]
-        values = linear(x).view(-1, self.heads, self.out_channels)
-        scores = [_score(values, att) for att in scorers]
-        return (values, *scores) if features else tuple(scores)
-
-
-def _is_folded(linear: Module) -> bool:
-    """Whether scores are part of the product: nobody looks at it, and it is no half precision."""
-    if not (isinstance(linear, Linear) and is_plain(linear)):
-        return False
-    half = linear.weight.dtype in (torch.float16, torch.bfloat16)
-    return not half and not torch.is_autocast_enabled(linear.weight.device.type)
-
-
-def _score(x: Tensor, att: Tensor) -> Tensor:
-    """Inner product of every head with its scorer, in float32 at least. ``[N, H]``."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return (x.to(dtype) * att.to(dtype)).sum(dim=-1)
+        edge = None
+        if edge_attr is not None:
+            _, edge = apply_map(self.lin_edge, edge_attr, self.heads, self.att_edge)
+        alpha_i = torch.zeros_like(alpha_j) if alpha_i is None else alpha_i
+        score = GATScore(alpha_j, alpha_i, edge, self.negative_slope)
+        alpha = edge_softmax(score.of_edges(**score.operands()), index, num_nodes=dim_size)
+        return dropout(alpha, self.dropout, self.training)

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn.functional import dropout
 from torch_geometric.nn.inits import glorot
 
-from graphattn.nn.conv.attention_conv import AttentionConv
-from graphattn.nn.linear import is_plain
-from graphattn.ops import gatv2_attend, gatv2_attention
+from graphattn.nn.conv.attention_conv import AttentionConv, MapByHead, Operands
+from graphattn.nn.linear import apply_map
+from graphattn.ops import GATv2Score, Score, edge_softmax
 
 __all__ = ["GATv2Conv"]
 
@@ -115,33 +116,53 @@ class GATv2Conv(AttentionConv):
         glorot(self.att)
 
     def operands(
-        self, x_src: Tensor, x_dst: Tensor | None, edge_attr: Tensor | None, num_dst: int
-    ) -> tuple[Tensor, dict[str, Any]]:
+        self,
+        x_src: Tensor,
+        x_dst: Tensor | None,
+        edge_attr: Tensor | None,
+        num_dst: int,
+        project: MapByHead = apply_map,
+    ) -> Operands:
         """See :meth:`AttentionConv.operands`."""
         if x_dst is None:
             raise ValueError("'x' is (x_src, None), but GATv2 scores need features 'x_dst'")
-        # Asked before the maps run, which hooks may see that are gone afterwards.
-        donate = is_plain(self.lin_l, self.lin_r) and not self.share_weights
-        if x_dst is x_src:
-            maps = (self.lin_l,) if self.share_weights else (self.lin_l, self.lin_r)
-            transformed = self._heads(x_src, *maps)
-        else:
-            transformed = (*self._heads(x_src, self.lin_l), *self._heads(x_dst, self.lin_r))
+        (src,) = project(self.lin_l, x_src, self.heads)
+        dst = src
+        if not (self.share_weights and x_dst is x_src):
+            (dst,) = project(self.lin_r, x_dst, self.heads)
         edge_x = None
         if edge_attr is not None:
-            (edge_x,) = self._heads(edge_attr, self.lin_edge)
-        return transformed[0], {
-            "x_dst": transformed[-1],
-            "att": self.att.squeeze(0),
-            "edge_x": edge_x,
-            "negative_slope": self.negative_slope,
-            "donate": donate,
-        }
+            (edge_x,) = apply_map(self.lin_edge, edge_attr, self.heads)
+        att = self.att.squeeze(0)
+        return Operands(src, GATv2Score(src, dst, att, edge_x, self.negative_slope))
 
-    def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """See :meth:`AttentionConv.attention`."""
-        return gatv2_attention(values, edge_index=edge_index, **operands)
+    def edge_operands(self, score: Score) -> dict[str, Any]:
+        """See :meth:`AttentionConv.edge_operands`."""
+        operands = score.operands()
+        return {"x": (operands["src"], operands["dst"])}
 
-    def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """See :meth:`AttentionConv.attend`."""
-        return gatv2_attend(values, edge_index=edge_index, **operands)
+    def edge_update(
+        self,
+        x_j: Tensor,
+        x_i: Tensor,
+        edge_attr: Tensor | None,
+        index: Tensor,
+        ptr: Tensor | None,
+        dim_size: int,
+    ) -> Tensor:
+        """Coefficients of edges, dropped in training; called where somebody looks at them.
+
+        Args:
+            x_j: Transformed features of the sources. Shape ``[E, H, C]``.
+            x_i: Those of the destinations. Shape ``[E, H, C]``.
+            edge_attr: Features of the edges. Shape ``[E, edge_dim]``.
+            index: Destinations. Shape ``[E]``.
+            ptr: Not used.
+            dim_size: Number of destinations.
+        """
+        edge_x = None
+        if edge_attr is not None:
+            (edge_x,) = apply_map(self.lin_edge, edge_attr, self.heads)
+        score = GATv2Score(x_j, x_i, self.att.squeeze(0), edge_x, self.negative_slope)
+        alpha = edge_softmax(score.of_edges(**score.operands()), index, num_nodes=dim_size)
+        return dropout(alpha, self.dropout, self.training)

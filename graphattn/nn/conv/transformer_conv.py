@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphattn.nn.conv.attention_conv import AttentionConv
-from graphattn.nn.linear import Linear, is_plain
-from graphattn.ops import dot_attend, dot_attention
+from graphattn.nn.conv.attention_conv import AttentionConv, MapByHead, Operands
+from graphattn.nn.linear import Linear, apply_map
+from graphattn.ops import DotScore
 
 __all__ = ["TransformerConv"]
 
@@ -57,8 +57,6 @@ class TransformerConv(AttentionConv):
         torch.Size([3, 16])
     """
 
-    edge_values = True
-
     def __init__(
         self,
         in_channels: int | tuple[int, int],
@@ -103,38 +101,25 @@ class TransformerConv(AttentionConv):
         self.reset_parameters()
 
     def operands(
-        self, x_src: Tensor, x_dst: Tensor | None, edge_attr: Tensor | None, num_dst: int
-    ) -> tuple[Tensor, dict[str, Any]]:
+        self,
+        x_src: Tensor,
+        x_dst: Tensor | None,
+        edge_attr: Tensor | None,
+        num_dst: int,
+        project: MapByHead = apply_map,
+    ) -> Operands:
         """See :meth:`AttentionConv.operands`."""
         if x_dst is None:
             raise ValueError("'x' is (x_src, None), but queries need features 'x_dst'")
-        sources = (self.lin_value, self.lin_key)
-        destinations = (self.lin_query, *([self.lin_skip] if self._adds_root else ()))
-        # Asked before the maps run, which hooks may see that are gone afterwards.
-        donate = is_plain(*sources, *destinations)
-        if x_dst is x_src:
-            value, key, query, *root = self._heads(x_src, *sources, *destinations)
-        else:
-            value, key = self._heads(x_src, *sources)
-            query, *root = self._heads(x_dst, *destinations)
-        edge_x = None
+        (value,) = project(self.lin_value, x_src, self.heads)
+        (key,) = project(self.lin_key, x_src, self.heads)
+        (query,) = project(self.lin_query, x_dst, self.heads)
+        edge_x = root = None
         if edge_attr is not None:
-            (edge_x,) = self._heads(edge_attr, self.lin_edge)
-        return value, {
-            "query": query,
-            "key": key,
-            "edge_x": edge_x,
-            "bias": root[0] if root else None,
-            "donate": donate,
-        }
-
-    def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """See :meth:`AttentionConv.attention`."""
-        return dot_attention(edge_index=edge_index, **operands)
-
-    def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        """See :meth:`AttentionConv.attend`."""
-        return dot_attend(values, edge_index=edge_index, **operands)
+            (edge_x,) = apply_map(self.lin_edge, edge_attr, self.heads)
+        if self._adds_root:
+            (root,) = project(self.lin_skip, x_dst, self.heads)
+        return Operands(value, DotScore(query, key, edge_x), root)
 
     @property
     def _adds_root(self) -> bool:

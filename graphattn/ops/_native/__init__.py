@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-if TYPE_CHECKING:
-    from graphattn.ops._csr import CSR
-
 __all__ = [
     "BLOCK",
     "VALUE_CODES",
     "Graph",
+    "address",
     "arguments",
     "call",
     "empty",
-    "empty_like",
-    "graph",
+    "fingerprint",
     "instruction_set",
-    "joined",
     "kernel",
     "library",
     "pad_channels",
@@ -37,11 +32,7 @@ __all__ = [
     "why_missing",
 ]
 
-# In the order of GraphattnGraph, which is that of the fields of `graphattn.ops.CSR`.
-CSR_ARRAYS = ("rowptr", "col", "edge", "tptr", "trow", "position")
-VALUE_CODES = MappingProxyType(
-    {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
-)
+VALUE_CODES = MappingProxyType({torch.float32: 0, torch.float64: 1})
 """How the kernels number the types of values."""
 
 # What kernels return, see `for_type` of rows.hpp.
@@ -104,49 +95,64 @@ def kernel(name: str, isa: str | None = None) -> Callable[..., int]:
 
 
 class Graph(ctypes.Structure):
-    """``GraphattnGraph`` of ``common.hpp``: sizes, then the arrays of a CSR."""
+    """``GraphattnGraph`` of ``common.hpp``: sizes, then the arrays by destination and by source."""
 
     _fields_: ClassVar = [
         *((name, ctypes.c_int64) for name in ("num_src", "num_dst", "num_edges")),
-        *((name, ctypes.c_void_p) for name in CSR_ARRAYS),
+        *((name, ctypes.c_int64) for name in ("longest_row", "longest_column")),
+        *((name, ctypes.c_void_p) for name in ("rowptr", "col", "edge")),
+        *((name, ctypes.c_void_p) for name in ("tptr", "trow", "position")),
     ]
 
 
-def graph(csr: CSR) -> Graph:
-    """The arrays of a CSR as kernels take them."""
-    sizes = (len(csr.tptr) - 1, len(csr.rowptr) - 1, len(csr.col))
-    return Graph(*sizes, *(array.data_ptr() for array in csr))
-
-
-def call(
-    name: str,
-    filled: ctypes.Structure,
-    values: torch.dtype,
-    indices: torch.dtype,
-    backward: bool,
-) -> None:
+def call(name: str, filled: ctypes.Structure, values: torch.dtype, backward: bool) -> None:
     """Run a kernel.
 
     Args:
         name: Name of the kernel.
         filled: Its arguments, from :func:`arguments`.
-        values: Type of the node features.
-        indices: Type of the arrays of the graph.
+        values: Type of the values.
         backward: Whether to compute gradients.
 
     Raises:
-        TypeError: If the kernel does not know the type of the values here.
+        TypeError: If the kernel does not know the type of the values.
         MemoryError: If the memory does not suffice.
     """
     code = VALUE_CODES.get(values, -1)
     for isa in (instruction_set(), "portable"):
-        status = kernel(name, isa)(ctypes.byref(filled), code, indices.itemsize, int(backward))
+        status = kernel(name, isa)(ctypes.byref(filled), code, int(backward))
         if status != UNKNOWN_TYPE:
             break
     if status == UNKNOWN_TYPE:
-        raise TypeError(f"the native {name!r} kernel has no version for {values} here")
+        raise TypeError(f"the native {name!r} kernel has no version for {values}")
     if status == OUT_OF_MEMORY:
         raise MemoryError(f"not enough memory for the native {name!r} kernel")
+
+
+def fingerprint(matrix: Tensor, samples: int) -> int:
+    """A hash of the entries of a matrix of whole numbers.
+
+    Args:
+        matrix: Shape ``[rows, columns]``, ``int32`` or ``int64``.
+        samples: How many entries of each row are taken, evenly spread.
+    """
+    run = library().graphattn_fingerprint
+    run.restype = ctypes.c_uint64
+    numbers = (matrix.element_size(), *matrix.shape, *matrix.stride(), samples)
+    found: int = run(ctypes.c_void_p(address(matrix)), *map(ctypes.c_int64, numbers))
+    return found
+
+
+def address(tensor: Tensor) -> int:
+    """Where the entries of a tensor are. The caller keeps it alive.
+
+    Raises:
+        TypeError: If they are in no memory that can be read here.
+    """
+    place = tensor.data_ptr()
+    if place == 0 and tensor.numel() > 0:
+        raise TypeError(f"a {type(tensor).__name__} on {tensor.device} has no memory to read")
+    return place
 
 
 def arguments(struct: type[ctypes.Structure], **values: Any) -> ctypes.Structure:
@@ -157,8 +163,9 @@ def arguments(struct: type[ctypes.Structure], **values: Any) -> ctypes.Structure
     filled = struct()
     for name, value in values.items():
         if isinstance(value, list):
-            value = type(getattr(filled, name))(*(tensor.data_ptr() for tensor in value))
-        setattr(filled, name, value.data_ptr() if isinstance(value, Tensor) else value)
+            addresses = (None if one is None else address(one) for one in value)
+            value = type(getattr(filled, name))(*addresses)
+        setattr(filled, name, address(value) if isinstance(value, Tensor) else value)
     return filled
 
 
@@ -176,48 +183,6 @@ def empty(shape: Sequence[int], dtype: torch.dtype, *, zero: bool = False) -> Te
             ctypes.c_void_p(out.data_ptr()), ctypes.c_int64(out.nbytes)
         )
     return out.zero_() if zero else out
-
-
-def joined(blocks: Sequence[Tensor]) -> Tensor:
-    """Blocks of columns as one matrix; without a copy where they lie side by side in one.
-
-    Args:
-        blocks: Shapes ``[N, size]``.
-    """
-    first, width = blocks[0], sum(block.size(1) for block in blocks)
-    if _side_by_side(blocks, width):
-        return first.as_strided((first.size(0), width), (width, 1))
-    return torch.cat(list(blocks), dim=1)
-
-
-def empty_like(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Fresh memory for the gradients of several tensors.
-
-    Tensors that are blocks of columns of one matrix get gradients that are such blocks, too, so
-    that nobody has to copy them together.
-
-    Args:
-        tensors: The tensors, of one dtype where they are such blocks.
-    """
-    first = tensors[0]
-    width = sum(math.prod(tensor.shape[1:]) for tensor in tensors)
-    flat = [tensor.flatten(1) if rows(tensor) is tensor else tensor for tensor in tensors]
-    if not (all(tensor.dim() == 2 for tensor in flat) and _side_by_side(flat, width)):
-        return [empty(tensor.shape, tensor.dtype) for tensor in tensors]
-    matrix = empty((first.size(0), width), first.dtype)
-    blocks = torch.split(matrix, [tensor.size(1) for tensor in flat], dim=1)
-    return [block.view(tensor.shape) for block, tensor in zip(blocks, tensors, strict=True)]
-
-
-def _side_by_side(blocks: Sequence[Tensor], width: int) -> bool:
-    """Whether matrices are all the columns, in their order, of one matrix of that width."""
-    first, place = blocks[0], blocks[0].data_ptr()
-    for block in blocks:
-        same = block.dtype == first.dtype and block.size(0) == first.size(0) > 0
-        if not same or block.stride() != (width, 1) or block.data_ptr() != place:
-            return False
-        place += block.size(1) * block.element_size()
-    return True
 
 
 def rows(x: Tensor) -> Tensor:
@@ -240,4 +205,4 @@ def pad_channels(x: Tensor) -> Tensor:
 
 def pointers(tensors: Sequence[Tensor]) -> list[ctypes.c_void_p]:
     """Addresses of contiguous CPU tensors, in order. The caller keeps the tensors alive."""
-    return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+    return [ctypes.c_void_p(address(tensor)) for tensor in tensors]

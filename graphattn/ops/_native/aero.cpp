@@ -1,7 +1,7 @@
 // One step of AERO-GNN: attention of the edges from the decayed sum of all states, the next state,
 // its weight in the sum; and the gradients of all that.
 //
-// The mathematics is that of graphattn/ops/softplus/reference.py. An edge is scored by the ELU of a
+// The mathematics is that of graphattn/ops/aero/reference.py. An edge is scored by the ELU of a
 // sum over its ends. Since e^(a + b) = e^a e^b, exponentials are taken per node, not per edge,
 // unless a sum is so large that they would overflow.
 
@@ -9,10 +9,10 @@
 
 namespace GRAPHATTN_ISA {
 
-template <class A, class I>
-class Forward : Step<A, I> {
+template <class A>
+class Forward : Step<A> {
  public:
-  explicit Forward(const GraphattnAero& args) : Step<A, I>(args) {}
+  explicit Forward(const GraphattnAero& args) : Step<A>(args) {}
 
   void run() {
     const bool product = take_exponentials();
@@ -27,25 +27,25 @@ class Forward : Step<A, I> {
   }
 
  private:
-  using Step<A, I>::a, Step<A, I>::g, Step<A, I>::size, Step<A, I>::width, Step<A, I>::heads;
-  using Step<A, I>::decay, Step<A, I>::at, Step<A, I>::add;
-  using Step<A, I>::hop_place, Step<A, I>::prefetch_row, Step<A, I>::take_exponentials;
+  using Step<A>::a, Step<A>::g, Step<A>::size, Step<A>::width, Step<A>::heads;
+  using Step<A>::decay, Step<A>::at, Step<A>::add;
+  using Step<A>::hop_place, Step<A>::prefetch_row, Step<A>::take_exponentials;
 
   void next_state(int64_t i) {
-    for_channels<A>(size, [&](auto lanes, auto vectors, int64_t c, int64_t h) {
-      constexpr int W = lanes, NV = vectors;
-      V<A, W> sum[NV] = {};
+    for_channels(size, [&](auto lanes, auto packs, int64_t c, int64_t h) {
+      constexpr int W = lanes, NV = packs;
+      Pack<A, W> sum[NV] = {};
       for (int64_t p = g.rowptr[i]; p < g.rowptr[i + 1]; ++p) {
         prefetch_row(a.h, g.col, p);
         const int64_t j = g.col[p];
         const A weight = *at(a.weight, p * heads + h) * *at(a.scale, j * heads + h);
         const A* hj = at(a.h, j * width + c);
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) sum[v] += weight * load_vec<W>(hj + v * W);
+        for (int v = 0; v < NV; ++v) sum[v] += weight * load_pack<W>(hj + v * W);
       }
       const A scale = *at(a.scale, i * heads + h);
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) store_vec<W>(scale * sum[v], at(a.out, i * width + c + v * W));
+      for (int v = 0; v < NV; ++v) store_pack(scale * sum[v], at(a.out, i * width + c + v * W));
     });
   }
 
@@ -53,17 +53,17 @@ class Forward : Step<A, I> {
     const A *out = at(a.out, i * width), *exp_z = at(a.exp_z, i * width);
     A *gamma = at(a.gamma, i * heads), *z = at(a.z, i * width);
     for (int64_t h = 0; h < heads; ++h) gamma[h] = *at(a.hop_bias, h);
-    for_channels<A>(size, [&](auto lanes, auto vectors, int64_t c, int64_t h) {
-      constexpr int W = lanes, NV = vectors;
-      V<A, W> sum = {};
+    for_channels(size, [&](auto lanes, auto packs, int64_t c, int64_t h) {
+      constexpr int W = lanes, NV = packs;
+      Pack<A, W> sum = {};
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v, c += W) {
         const A* hop = at(a.hop_att, hop_place(c, h));
-        const V<A, W> x = load_vec<W>(out + c), y = decay * load_vec<W>(z + c);
-        sum += load_vec<W>(hop) * elu<A, W>(x, exp_lanes<W>(x));
-        sum += load_vec<W>(hop + size.channels) * elu<A, W>(y, load_vec<W>(exp_z + c));
+        const Pack<A, W> x = load_pack<W>(out + c), y = decay * load_pack<W>(z + c);
+        sum += load_pack<W>(hop) * elu(x, exp_lanes<W>(x));
+        sum += load_pack<W>(hop + size.channels) * elu(y, load_pack<W>(exp_z + c));
       }
-      gamma[h] += lane_sum<A, W>(sum);
+      gamma[h] += lane_sum(sum);
     });
     for (int64_t h = 0; h < heads; ++h)
 #pragma omp simd
@@ -72,10 +72,10 @@ class Forward : Step<A, I> {
   }
 };
 
-template <class A, class I>
-class Backward : Step<A, I> {
+template <class A>
+class Backward : Step<A> {
  public:
-  explicit Backward(const GraphattnAero& args) : Step<A, I>(args) {}
+  explicit Backward(const GraphattnAero& args) : Step<A>(args) {}
 
   void run() {
     const bool product = take_exponentials();
@@ -93,9 +93,9 @@ class Backward : Step<A, I> {
   }
 
  private:
-  using Step<A, I>::a, Step<A, I>::g, Step<A, I>::size, Step<A, I>::width, Step<A, I>::heads;
-  using Step<A, I>::symmetric, Step<A, I>::decay, Step<A, I>::at, Step<A, I>::add;
-  using Step<A, I>::hop_place, Step<A, I>::prefetch_row, Step<A, I>::take_exponentials;
+  using Step<A>::a, Step<A>::g, Step<A>::size, Step<A>::width, Step<A>::heads;
+  using Step<A>::symmetric, Step<A>::decay, Step<A>::at, Step<A>::add;
+  using Step<A>::hop_place, Step<A>::prefetch_row, Step<A>::take_exponentials;
 
   // Sums over a span of the gradients of `att`, `hop_att` and `hop_bias`.
   A* part(int64_t span) const { return at(a.parts, span * (3 * width + heads)); }
@@ -103,52 +103,52 @@ class Backward : Step<A, I> {
   // Through the weights of the next states in the sum, for a span of rows. Begins `eta`.
   void hop_gradient(int64_t first, int64_t last, A* part_hop) {
     for (int64_t i = first; i < last; ++i)
-      for_channels<A>(size, [&](auto lanes, auto vectors, int64_t c, int64_t h) {
-        constexpr int W = lanes, NV = vectors;
+      for_channels(size, [&](auto lanes, auto packs, int64_t c, int64_t h) {
+        constexpr int W = lanes, NV = packs;
         const int64_t place = i * width + c;
-        V<A, W> sum = {};
+        Pack<A, W> sum = {};
 #pragma GCC unroll 4
         for (int v = 0; v < NV * W; v += W)
-          sum += load_vec<W>(at(a.grad_z, place + v)) * load_vec<W>(at(a.out, place + v));
-        add(c, h, at(a.grad_gamma, i * heads + h), lane_sum<A, W>(sum));
+          sum += load_pack<W>(at(a.grad_z, place + v)) * load_pack<W>(at(a.out, place + v));
+        add(c, h, at(a.grad_gamma, i * heads + h), lane_sum(sum));
       });
     for (int64_t i = first; i < last; ++i)
       for (int64_t h = 0; h < heads; ++h)
         part_hop[2 * width + h] += *at(a.grad_gamma, i * heads + h);
-    for_channels<A>(size, [&](auto lanes, auto vectors, int64_t c, int64_t h) {
-      constexpr int W = lanes, NV = vectors;
-      V<A, W> of_out[NV], of_sum[NV], elus_out[NV] = {}, elus_sum[NV] = {};
+    for_channels(size, [&](auto lanes, auto packs, int64_t c, int64_t h) {
+      constexpr int W = lanes, NV = packs;
+      Pack<A, W> of_out[NV], of_sum[NV], elus_out[NV] = {}, elus_sum[NV] = {};
       const A* hop = at(a.hop_att, hop_place(c, h));
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        of_out[v] = load_vec<W>(hop + v * W);
-        of_sum[v] = decay * load_vec<W>(hop + size.channels + v * W);
+        of_out[v] = load_pack<W>(hop + v * W);
+        of_sum[v] = decay * load_pack<W>(hop + size.channels + v * W);
       }
       for (int64_t i = first; i < last; ++i) {
         const A gamma = *at(a.gamma, i * heads + h), grad = *at(a.grad_gamma, i * heads + h);
-        V<A, W> along = {};
+        Pack<A, W> along = {};
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) {
           const int64_t place = i * width + c + v * W;
-          const V<A, W> x = load_vec<W>(at(a.out, place)), exp_x = exp_lanes<W>(x);
-          const V<A, W> y = decay * load_vec<W>(at(a.z, place));
-          const V<A, W> exp_y = load_vec<W>(at(a.exp_z, place));
-          const V<A, W> grad_z = load_vec<W>(at(a.grad_z, place));
-          const V<A, W> grad_out = load_vec<W>(at(a.grad_out, place)) + gamma * grad_z +
-                                   grad * of_out[v] * elu_slope<A, W>(x, exp_x);
-          store_vec<W>(grad_out, at(a.grad_out, place));
-          store_vec<W>(grad_z + grad * of_sum[v] * elu_slope<A, W>(y, exp_y), at(a.grad_z, place));
+          const Pack<A, W> x = load_pack<W>(at(a.out, place)), exp_x = exp_lanes<W>(x);
+          const Pack<A, W> y = decay * load_pack<W>(at(a.z, place));
+          const Pack<A, W> exp_y = load_pack<W>(at(a.exp_z, place));
+          const Pack<A, W> grad_z = load_pack<W>(at(a.grad_z, place));
+          const Pack<A, W> grad_out = load_pack<W>(at(a.grad_out, place)) + gamma * grad_z +
+                                   grad * of_out[v] * elu_slope(x, exp_x);
+          store_pack(grad_out, at(a.grad_out, place));
+          store_pack(grad_z + grad * of_sum[v] * elu_slope(y, exp_y), at(a.grad_z, place));
           along += grad_out * x;
-          elus_out[v] += grad * elu<A, W>(x, exp_x);
-          elus_sum[v] += grad * elu<A, W>(y, exp_y);
+          elus_out[v] += grad * elu(x, exp_x);
+          elus_sum[v] += grad * elu(y, exp_y);
         }
-        add(c, h, at(a.eta, i * heads + h), lane_sum<A, W>(along));
+        add(c, h, at(a.eta, i * heads + h), lane_sum(along));
       }
       A* sums = part_hop + hop_place(c, h);
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        store_vec<W>(elus_out[v], sums + v * W);
-        store_vec<W>(elus_sum[v], sums + size.channels + v * W);
+        store_pack(elus_out[v], sums + v * W);
+        store_pack(elus_sum[v], sums + size.channels + v * W);
       }
     });
   }
@@ -158,31 +158,31 @@ class Backward : Step<A, I> {
   void state_gradient(int64_t j) {
     A* eta = at(a.eta, j * heads);
     const A* scale = at(a.scale, j * heads);
-    for_channels<A>(size, [&](auto lanes, auto vectors, int64_t c, int64_t h) {
-      constexpr int W = lanes, NV = vectors;
-      V<A, W> hj[NV], sum[NV] = {}, along = {};
+    for_channels(size, [&](auto lanes, auto packs, int64_t c, int64_t h) {
+      constexpr int W = lanes, NV = packs;
+      Pack<A, W> hj[NV], sum[NV] = {}, along = {};
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) hj[v] = load_vec<W>(at(a.h, j * width + c + v * W));
+      for (int v = 0; v < NV; ++v) hj[v] = load_pack<W>(at(a.h, j * width + c + v * W));
       for (int64_t t = g.tptr[j]; t < g.tptr[j + 1]; ++t) {
         prefetch_row(a.grad_out, g.trow, t);
         const int64_t i = g.trow[t], place = (symmetric ? t : int64_t(g.position[t])) * heads + h;
         const A weight = *at(a.weight, place) * *at(a.scale, i * heads + h);
         const A* grad = at(a.grad_out, i * width + c);
-        V<A, W> dot = {};
+        Pack<A, W> dot = {};
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) {
-          const V<A, W> gi = load_vec<W>(grad + v * W);
+          const Pack<A, W> gi = load_pack<W>(grad + v * W);
           sum[v] += weight * gi;
           dot += gi * hj[v];
         }
-        add(c, h, at(a.dot, place), lane_sum<A, W>(dot));
+        add(c, h, at(a.dot, place), lane_sum(dot));
       }
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        store_vec<W>(scale[h] * sum[v], at(a.grad_h, j * width + c + v * W));
+        store_pack(scale[h] * sum[v], at(a.grad_h, j * width + c + v * W));
         along += scale[h] * sum[v] * hj[v];
       }
-      eta[h] += lane_sum<A, W>(along);
+      eta[h] += lane_sum(along);
     });
     for (int64_t h = 0; h < heads; ++h) eta[h] *= scale[h] * scale[h] / A(2);
   }
@@ -225,14 +225,14 @@ class Backward : Step<A, I> {
 
   // Adds what the edges between node i and its neighbours give to i; `gradient` is that of a score.
   template <bool Product, class Gradient>
-  void spread(int64_t i, const I* ptr, const I* neighbor, const Gradient& gradient, A* part_att) {
-    for_channels<A>(size, [&](auto lanes, auto vectors, int64_t c, int64_t h) {
-      constexpr int W = lanes, NV = vectors;
-      V<A, W> zi[NV], exp_i[NV], bent[NV] = {}, straight[NV] = {};
+  void spread(int64_t i, const int64_t* ptr, const int32_t* neighbor, const Gradient& gradient, A* part_att) {
+    for_channels(size, [&](auto lanes, auto packs, int64_t c, int64_t h) {
+      constexpr int W = lanes, NV = packs;
+      Pack<A, W> zi[NV], exp_i[NV], bent[NV] = {}, straight[NV] = {};
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        zi[v] = decay * load_vec<W>(at(a.z, i * width + c + v * W));
-        exp_i[v] = load_vec<W>(at(a.exp_z, i * width + c + v * W));
+        zi[v] = decay * load_pack<W>(at(a.z, i * width + c + v * W));
+        exp_i[v] = load_pack<W>(at(a.exp_z, i * width + c + v * W));
       }
       A total = 0;
       for (int64_t p = ptr[i]; p < ptr[i + 1]; ++p) {
@@ -243,21 +243,22 @@ class Backward : Step<A, I> {
         total += grad;
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) {
-          V<A, W> exp_t, zero = {};
-          const V<A, W> t = this->template meet<Product, W>(zi[v], exp_i[v], place + v * W, &exp_t);
-          bent[v] += grad * elu_slope<A, W>(t, exp_t);
-          straight[v] += grad * (t > zero ? t : zero);
+          Pack<A, W> exp_t;
+          const Pack<A, W> zero = {};
+          const Pack<A, W> t = this->template meet<Product, W>(zi[v], exp_i[v], place + v * W, &exp_t);
+          bent[v] += grad * elu_slope(t, exp_t);
+          straight[v] += grad * where_positive(t, t, zero);
         }
       }
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v, c += W) {
         A* grad_z = at(a.grad_z, i * width + c);
-        const V<A, W> att = load_vec<W>(at(a.att, c));
-        store_vec<W>(load_vec<W>(grad_z) + decay * att * bent[v], grad_z);
+        const Pack<A, W> att = load_pack<W>(at(a.att, c));
+        store_pack(load_pack<W>(grad_z) + decay * att * bent[v], grad_z);
         if (part_att == nullptr) continue;
         // The ELU is max(t, 0) + slope - 1. A symmetric graph meets each pair from both ends.
-        const V<A, W> elus = (straight[v] + (bent[v] - total)) * (symmetric ? A(0.5) : A(1));
-        store_vec<W>(load_vec<W>(part_att + c) + elus, part_att + c);
+        const Pack<A, W> elus = (symmetric ? A(0.5) : A(1)) * (straight[v] + (bent[v] + -total));
+        store_pack(load_pack<W>(part_att + c) + elus, part_att + c);
       }
     });
   }
@@ -277,18 +278,10 @@ class Backward : Step<A, I> {
 
 }  // namespace GRAPHATTN_ISA
 
-// Values: 0 float32, 1 float64. Returns 1 for what is not compiled here; see `for_type`.
-GRAPHATTN_EXPORT int GRAPHATTN_NAME(aero)(const GraphattnAero* args, int dtype, int index_bytes,
-                                          int backward) {
+GRAPHATTN_EXPORT int GRAPHATTN_NAME(aero)(const GraphattnAero* args, int dtype, int backward) {
   using namespace GRAPHATTN_ISA;
-  const auto run = [&](auto value, auto index) {
+  return for_type(dtype, [&](auto value) {
     using A = decltype(value);
-    using I = decltype(index);
-    backward ? Backward<A, I>(*args).run() : Forward<A, I>(*args).run();
-    return 0;
-  };
-  if (dtype == 0) return index_bytes == 4 ? run(float{}, int32_t{}) : run(float{}, int64_t{});
-  if constexpr (!kWide)
-    if (dtype == 1) return index_bytes == 4 ? run(double{}, int32_t{}) : run(double{}, int64_t{});
-  return 1;
+    backward ? Backward<A>(*args).run() : Forward<A>(*args).run();
+  });
 }

@@ -4,7 +4,7 @@
 
 #include "lanes.hpp"
 
-// Arguments of both directions; mirrored by ctypes in graphattn/ops/softplus/cpu.py. All arrays of
+// Arguments of both directions; mirrored by ctypes in graphattn/ops/aero/cpu.py. All arrays of
 // values are contiguous, of one type. The columns of the graph ascend within its rows.
 struct GraphattnAero {
   GraphattnGraph graph;
@@ -26,7 +26,7 @@ struct GraphattnAero {
 
 namespace GRAPHATTN_ISA {
 
-template <class A, class I>
+template <class A>
 class Step {
  protected:
   explicit Step(const GraphattnAero& args)
@@ -39,8 +39,8 @@ class Step {
         decay(static_cast<A>(args.decay)) {}
 
   const GraphattnAero& a;
-  const Graph<I> g;
-  const Layout<> size;
+  const GraphattnGraph& g;
+  const Layout size;
   const int64_t width, heads;
   const bool symmetric;
   const A decay;
@@ -57,7 +57,7 @@ class Step {
   // Scorer of the next state in channel c of head h; that of the decayed sum is C further.
   int64_t hop_place(int64_t c, int64_t h) const { return c + h * size.channels; }
 
-  void prefetch_row(const void* array, const I* node, int64_t edge) const {
+  void prefetch_row(const void* array, const int32_t* node, int64_t edge) const {
     if (edge + kAhead < g.num_edges)
       prefetch(at(array, node[edge + kAhead] * width), width * sizeof(A));
   }
@@ -72,12 +72,12 @@ class Step {
       for (int64_t k = first * width; k < last * width; ++k) most = std::max(most, std::abs(z[k]));
       *at(a.largest, span) = decay * most;
       for (int64_t i = first; i < last; ++i)
-        for_channels<A>(size, [&](auto lanes, auto vectors, int64_t c, int64_t) {
-          constexpr int W = lanes, NV = vectors;
+        for_channels(size, [&](auto lanes, auto packs, int64_t c, int64_t) {
+          constexpr int W = lanes, NV = packs;
           const int64_t place = i * width + c;
 #pragma GCC unroll 4
           for (int v = 0; v < NV * W; v += W)
-            store_vec<W>(exp_lanes<W>(decay * load_vec<W>(z + place + v)), at(a.exp_z, place + v));
+            store_pack(exp_lanes<W>(decay * load_pack<W>(z + place + v)), at(a.exp_z, place + v));
         });
     });
     A most = 0;
@@ -88,9 +88,9 @@ class Step {
   // The ends of an edge meet in t = z_i + z_j, decayed; zi is z_i decayed, and the exponential of t
   // is made of those of its ends, or anew.
   template <bool Product, int W>
-  V<A, W> meet(V<A, W> zi, V<A, W> exp_i, int64_t place, V<A, W>* exp_t) const {
-    const V<A, W> t = zi + decay * load_vec<W>(at(a.z, place));
-    if constexpr (Product) *exp_t = exp_i * load_vec<W>(at(a.exp_z, place));
+  Pack<A, W> meet(Pack<A, W> zi, Pack<A, W> exp_i, int64_t place, Pack<A, W>* exp_t) const {
+    const Pack<A, W> t = zi + decay * load_pack<W>(at(a.z, place));
+    if constexpr (Product) *exp_t = exp_i * load_pack<W>(at(a.exp_z, place));
     else *exp_t = exp_lanes<W>(t);
     return t;
   }
@@ -101,12 +101,12 @@ class Step {
   void score() {
     for_spans(g.num_dst, a.threads, [&](int64_t, int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
-        const I *begin = g.col + g.rowptr[i], *end = g.col + g.rowptr[i + 1];
+        const int32_t *begin = g.col + g.rowptr[i], *end = g.col + g.rowptr[i + 1];
         if (!symmetric) {
           score_row<Product>(i, begin - g.col, end - g.col);
           continue;
         }
-        const int64_t after = std::upper_bound(begin, end, static_cast<I>(i)) - g.col;
+        const int64_t after = std::upper_bound(begin, end, static_cast<int32_t>(i)) - g.col;
         score_row<Product>(i, begin - g.col, after);
         for (int64_t p = begin - g.col; p < after; ++p)
           for (int64_t h = 0; h < heads; ++h)
@@ -117,27 +117,27 @@ class Step {
 
   template <bool Product>
   void score_row(int64_t i, int64_t begin, int64_t end) {
-    for_channels<A>(size, [&](auto lanes, auto vectors, int64_t c, int64_t h) {
-      constexpr int W = lanes, NV = vectors;
-      V<A, W> zi[NV], exp_i[NV], att[NV];
+    for_channels(size, [&](auto lanes, auto packs, int64_t c, int64_t h) {
+      constexpr int W = lanes, NV = packs;
+      Pack<A, W> zi[NV], exp_i[NV], att[NV];
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
-        zi[v] = decay * load_vec<W>(at(a.z, i * width + c + v * W));
-        exp_i[v] = load_vec<W>(at(a.exp_z, i * width + c + v * W));
-        att[v] = load_vec<W>(at(a.att, c + v * W));
+        zi[v] = decay * load_pack<W>(at(a.z, i * width + c + v * W));
+        exp_i[v] = load_pack<W>(at(a.exp_z, i * width + c + v * W));
+        att[v] = load_pack<W>(at(a.att, c + v * W));
       }
       for (int64_t p = begin; p < end; ++p) {
         prefetch_row(a.z, g.col, p);
         if (Product) prefetch_row(a.exp_z, g.col, p);
         const int64_t place = g.col[p] * width + c;
-        V<A, W> sum = {};
+        Pack<A, W> sum = {};
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) {
-          V<A, W> exp_t;
-          const V<A, W> t = meet<Product, W>(zi[v], exp_i[v], place + v * W, &exp_t);
-          sum += att[v] * elu<A, W>(t, exp_t);
+          Pack<A, W> exp_t;
+          const Pack<A, W> t = meet<Product, W>(zi[v], exp_i[v], place + v * W, &exp_t);
+          sum += att[v] * elu(t, exp_t);
         }
-        add(c, h, at(a.weight, p * heads + h), lane_sum<A, W>(sum));
+        add(c, h, at(a.weight, p * heads + h), lane_sum(sum));
       }
     });
   }

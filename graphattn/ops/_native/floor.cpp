@@ -14,14 +14,14 @@ constexpr int64_t kRowsAtATime = 256;
 template <int NV>
 void sum_block(const int32_t* index, int64_t begin, int64_t stop, int64_t end, const float* x,
                int64_t width, float* out) {
-  Vec<float, 16>::Type acc[NV] = {};
+  Pack<float, 16> acc[NV] = {};
   for (int64_t t = begin; t < stop; ++t) {
     if (t + kAhead < end) prefetch(x + index[t + kAhead] * width, NV * 64);
     const float* row = x + index[t] * width;
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) acc[v] += load_vec<16>(row + 16 * v);
+    for (int v = 0; v < NV; ++v) acc[v] += load_pack<16>(row + 16 * v);
   }
-  for (int v = 0; v < NV; ++v) store_vec<16>(acc[v], out + 16 * v);
+  for (int v = 0; v < NV; ++v) store_pack(acc[v], out + 16 * v);
 }
 
 void sum_row(const int32_t* index, int64_t begin, int64_t stop, int64_t end, const float* x,

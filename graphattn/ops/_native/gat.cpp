@@ -1,84 +1,96 @@
 // Additive attention (GAT): score leaky_relu(u_j + w_i + r_e).
 //
-// The mathematics is that of graphattn/ops/gat/reference.py.
+// The mathematics is that of graphattn/ops/attend/gat_score.py.
 
 #include "attention.hpp"
 
 namespace GRAPHATTN_ISA {
 
-// Node operands: features, u of the sources and w of the destinations, N x H in `A`.
-template <class T, class I, int H>
-struct Additive : Operands<T, I, H> {
-  using Base = Operands<T, I, H>;
-  using A = typename Base::A;
-  using Base::a, Base::graph, Base::heads, Base::width;
+// Node operands: features, u of the sources and w of the destinations, N x H.
+template <class A>
+struct Additive : Operands<A> {
+  using Base = Operands<A>;
+  using Base::graph, Base::heads;
   static constexpr int kRecord = 1;  // w
 
-  const A negative_slope;
-  explicit Additive(const GraphattnAttention& args)
-      : Base(args), negative_slope(static_cast<A>(args.setting)) {}
-
-  void score_row(int64_t i, int64_t begin, int64_t degree, A* p) const {
-    const I* col = graph.col + begin;
-    const A* w = this->template node<A>(2, i);
-    for (int64_t e = 0; e < degree; ++e) {
-      if (begin + e + kAhead < graph.num_edges)
-        prefetch(this->template node<A>(1, col[e + kAhead]), heads * sizeof(A));
-      const A* u = this->template node<A>(1, col[e]);
-      const A* r = this->edge_score(begin + e);
-      if (r == nullptr) {
-#pragma omp simd
-        for (int64_t h = 0; h < heads; ++h)
-          p[e * heads + h] = leaky_relu(u[h] + w[h], negative_slope);
-      } else {
-#pragma omp simd
-        for (int64_t h = 0; h < heads; ++h)
-          p[e * heads + h] = leaky_relu(u[h] + w[h] + r[h], negative_slope);
-      }
+  struct Activation {
+    using P = Pack<A, 16>;
+    A negative_slope;
+    P operator()(const P& z) const { return where_positive(z, z, negative_slope * z); }
+    P slope(const P& z) const {
+      return where_positive(z, P::filled(A(1)), P::filled(negative_slope));
     }
+  };
+
+  using Base::Base, Base::width;
+  Activation activation() const { return {static_cast<A>(this->a.setting)}; }
+
+  void score_row(int64_t i, int64_t begin, int64_t degree, A* z) const {
+    const int32_t* col = graph.col + begin;
+    with_heads(heads, [&](auto n) {
+      const A* w = this->node(2, i);
+      for (int64_t e = 0; e < degree; ++e) {
+        if (begin + e + kAhead < graph.num_edges)
+          prefetch(this->node(1, col[e + kAhead]), n * sizeof(A));
+        const A* u = this->node(1, col[e]);
+#pragma omp simd
+        for (int64_t h = 0; h < n; ++h) z[e * n + h] = u[h] + w[h];
+      }
+    });
+    this->add_edge_scores(degree, [begin](int64_t e) { return begin + e; }, z);
   }
 
   void fill_record(int64_t i, A* more) const {
-    const A* w = this->template node<A>(2, i);
-#pragma omp simd
-    for (int64_t h = 0; h < heads; ++h) more[h] = w[h];
+    std::copy(this->node(2, i), this->node(2, i) + heads, more);
   }
-  void score_edge(int64_t j, int64_t, int64_t position, const A* w, A* z) const {
-    const A* u = this->template node<A>(1, j);
+  // Scores of the edges at transposed positions from t0 on; `record` has what fill_record left.
+  template <class Record>
+  void score_column(int64_t j, int64_t t0, int64_t count, A* z, const Record& record) const {
+    const int32_t* row = graph.trow + t0;
+    with_heads(heads, [&](auto n) {
+      const A* u = this->node(1, j);
+      for (int64_t t = 0; t < count; ++t) {
+        const A* w = record(row[t]);
 #pragma omp simd
-    for (int64_t h = 0; h < heads; ++h) z[h] = u[h] + w[h];
-    if (a.edge_score == nullptr) return;
-    const A* r = this->edge_score(position);
-#pragma omp simd
-    for (int64_t h = 0; h < heads; ++h) z[h] += r[h];
+        for (int64_t h = 0; h < n; ++h) z[t * n + h] = u[h] + w[h];
+      }
+    });
+    this->add_edge_scores(count, [&](int64_t t) { return graph.position[t0 + t]; }, z);
   }
-  A activated(A z) const { return leaky_relu(z, negative_slope); }
-  A slope(A z) const { return z > A(0) ? A(1) : negative_slope; }
+
+  void dot_edge(const A* xj, int64_t i, int64_t, A* out) const {
+    dots(this->size, this->grad(i), xj, out);
+  }
 
   int64_t source_size() const { return heads; }
-  void add_source(int64_t, int64_t, int64_t, const A* ds, const A*, A* acc) const {
-    A* du = acc + width;
-#pragma omp simd
-    for (int64_t h = 0; h < heads; ++h) du[h] += ds[h];
+  void add_source(int64_t, int64_t, int64_t count, const A* ds, const A*, A* acc, A*) const {
+    sum(count, ds, acc + width);
   }
-  void store_source(int64_t j, const A* acc) const {
-    std::copy(acc + width, acc + width + heads, this->template grad_node<A>(1, j));
+  void store_source(int64_t j, A* acc, bool more) const {
+    A* du = this->grad_node(1, j);
+    for (int64_t h = 0; h < heads; ++h) du[h] = more ? du[h] + acc[width + h] : acc[width + h];
   }
 
   int64_t destination_size() const { return heads; }
-  void add_destination(int64_t, int64_t begin, int64_t end, const A* ds, A* dw, A*) const {
-    for (int64_t p = begin; p < end; ++p)
-#pragma omp simd
-      for (int64_t h = 0; h < heads; ++h) dw[h] += ds[p * heads + h];
+  void add_destination(int64_t, int64_t, int64_t degree, const A* ds, A* acc, A*) const {
+    sum(degree, ds, acc);
   }
-  void store_destination(int64_t i, const A* dw) const {
-    std::copy(dw, dw + heads, this->template grad_node<A>(2, i));
+  void store_destination(int64_t i, const A* acc) const {
+    std::copy(acc, acc + heads, this->grad_node(2, i));
+  }
+
+ private:
+  void sum(int64_t count, const A* ds, A* out) const {
+    with_heads(heads, [&](auto n) {
+      for (int64_t e = 0; e < count; ++e)
+#pragma omp simd
+        for (int64_t h = 0; h < n; ++h) out[h] += ds[e * n + h];
+    });
   }
 };
 
 }  // namespace GRAPHATTN_ISA
 
-GRAPHATTN_EXPORT int GRAPHATTN_NAME(gat)(const GraphattnAttention* args, int dtype, int index_bytes,
-                                         int backward) {
-  return GRAPHATTN_ISA::attend<GRAPHATTN_ISA::Additive>(args, dtype, index_bytes, backward);
+GRAPHATTN_EXPORT int GRAPHATTN_NAME(gat)(const GraphattnAttention* args, int dtype, int backward) {
+  return GRAPHATTN_ISA::attend<GRAPHATTN_ISA::Additive>(args, dtype, backward);
 }

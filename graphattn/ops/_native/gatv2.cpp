@@ -1,7 +1,7 @@
 // Dynamic attention (GATv2): score <att, leaky_relu(l_j + r_i + f_e)>. It needs both ends' whole
 // rows, so an edge costs a gather of them in every pass.
 //
-// The mathematics is that of graphattn/ops/gatv2/reference.py.
+// The mathematics is that of graphattn/ops/attend/gatv2_score.py.
 
 #include "attention.hpp"
 
@@ -9,10 +9,9 @@ namespace GRAPHATTN_ISA {
 
 // Node operands: l of the sources, which are also the features; r of the destinations; att, H x C in
 // `A`. The gradient of att is a sum per block of sources, to be added up in their order.
-template <class T, class I, int H>
-struct Dynamic : Operands<T, I, H> {
-  using Base = Operands<T, I, H>;
-  using A = typename Base::A;
+template <class A>
+struct Dynamic : Operands<A> {
+  using Base = Operands<A>;
   using Base::a, Base::graph, Base::size, Base::heads, Base::width;
 
   const A negative_slope;
@@ -24,92 +23,115 @@ struct Dynamic : Operands<T, I, H> {
 
   // l + r + f of W channels.
   template <int W>
-  static typename Vec<A, W>::Type pre_activation(const T* l, const T* r, const T* f, int64_t c) {
-    const auto t = load_vec<W>(l + c) + load_vec<W>(r + c);
-    return f == nullptr ? t : t + load_vec<W>(f + c);
+  static Pack<A, W> pair(const Pack<A, W>& l, const Pack<A, W>& r, const A* f, int64_t c) {
+    return f == nullptr ? l + r : l + r + load_pack<W>(f + c);
+  }
+  template <int W>
+  Pack<A, W> leaky(const Pack<A, W>& t) const {
+    return where_positive(t, t, negative_slope * t);
   }
 
-  void score(const T* l, const T* r, const T* f, A* out) const {
-    const auto terms = [&](auto lanes, int64_t first) {
-      typename Vec<A, lanes>::Type sum = {};
-      for (int64_t c = first; c < first + size.channels; c += lanes) {
-        const auto t = pre_activation<lanes>(l, r, f, c);
-        sum += load_vec<lanes>(att + c) * (t > 0 ? t : t * negative_slope);
-      }
+  void score(const A* l, const A* r, const A* f, A* out) const {
+    const auto terms = [&](auto lanes, int64_t first, int64_t end) {
+      constexpr int W = lanes;
+      Pack<A, W> sum = {};
+      for (int64_t c = first; c < end; c += W)
+        sum += load_pack<W>(att + c) * leaky(pair(load_pack<W>(l + c), load_pack<W>(r + c), f, c));
       return sum;
     };
     head_sums(size, terms, out);
   }
 
-  // sum += ds[h] * att * leaky_relu'(l + r + f); and with `activated`, that += ds[h] *
-  // leaky_relu(l + r + f).
-  void add_gradient(const T* l, const T* r, const T* f, const A* ds, A* sum, A* activated) const {
-    with_lanes<A>(size, [&](auto lanes) {
-      constexpr int W = lanes;
-      using V = typename Vec<A, W>::Type;
-      for (int64_t h = 0; h < heads; ++h)
-        for (int64_t c = h * size.channels; c < (h + 1) * size.channels; c += W) {
-          const V t = pre_activation<W>(l, r, f, c);
-          const V weight = ds[h] * load_vec<W>(att + c);
-          store_vec<W>(load_vec<W>(sum + c) + (t > 0 ? weight : weight * negative_slope), sum + c);
-          if (activated == nullptr) continue;
-          const V y = t > 0 ? t : t * negative_slope;
-          store_vec<W>(load_vec<W>(activated + c) + ds[h] * y, activated + c);
-        }
-    });
-  }
-
   void score_row(int64_t i, int64_t begin, int64_t degree, A* p) const {
-    const I* col = graph.col + begin;
+    const int32_t* col = graph.col + begin;
     for (int64_t e = 0; e < degree; ++e) {
       if (begin + e + kAhead < graph.num_edges)
-        prefetch(this->node(0, col[e + kAhead]), width * sizeof(T));
-      score(this->node(0, col[e]), this->node(1, i), this->edge_x(begin + e),
-            p + e * heads);
+        prefetch(this->node(0, col[e + kAhead]), width * sizeof(A));
+      score(this->node(0, col[e]), this->node(1, i), this->edge_x(begin + e), p + e * heads);
     }
   }
-
-  void prefetch_destination(int64_t i) const { prefetch(this->node(1, i), width * sizeof(T)); }
-  void score_edge(int64_t j, int64_t i, int64_t position, const A*, A* s) const {
-    score(this->node(0, j), this->node(1, i), this->edge_x(position), s);
+  template <class Record>
+  void score_column(int64_t j, int64_t t0, int64_t count, A* z, const Record&) const {
+    for (int64_t t = 0; t < count; ++t)
+      score(this->node(0, j), this->node(1, graph.trow[t0 + t]), this->edge_x(graph.position[t0 + t]),
+            z + t * heads);
   }
+  void prefetch_destination(int64_t i) const { prefetch(this->node(1, i), width * sizeof(A)); }
+  void dot_edge(const A* xj, int64_t i, int64_t, A* out) const { dots(size, this->grad(i), xj, out); }
 
-  int64_t source_size() const { return width; }
-  void add_source(int64_t j, int64_t i, int64_t position, const A* ds, const A*, A* acc) const {
-    add_gradient(this->node(0, j), this->node(1, i), this->edge_x(position), ds, acc,
-                 acc + width);
+  int64_t source_size() const { return 2 * width; }  // of l through the scores, and of att
+  void add_source(int64_t j, int64_t t0, int64_t count, const A* ds, const A*, A* acc, A*) const {
+    add_edges(count, graph.trow + t0, this->node(1, 0), a.stride[1], this->node(0, j), ds,
+              [&](int64_t t) { return this->edge_x(graph.position[t0 + t]); }, acc + width,
+              acc + 2 * width);
   }
-  void store_source(int64_t j, const A* acc) const {
-    A* att_sums = static_cast<A*>(a.grad_node[2]) + j / kBlock * width;
-    for (int64_t c = 0; c < width; ++c) att_sums[c] += acc[width + c];
+  void store_source(int64_t j, A* acc, bool) const {
+    for (int64_t c = 0; c < width; ++c) acc[c] += att[c] * acc[width + c];
+    A* sums = static_cast<A*>(a.grad_node[2]) + j / kBlock * width;
+    for (int64_t c = 0; c < width; ++c) sums[c] += acc[2 * width + c];
   }
 
   int64_t destination_size() const { return width; }
-  void add_destination(int64_t i, int64_t begin, int64_t end, const A* ds, A* acc, A* one) const {
-    for (int64_t p = begin; p < end; ++p) {
-      if (p + kAhead < graph.num_edges)
-        prefetch(this->node(0, graph.col[p + kAhead]), width * sizeof(T));
-      const T *l = this->node(0, graph.col[p]), *r = this->node(1, i);
-      const T* f = this->edge_x(p);
-      if (a.grad_edge_x == nullptr) {
-        add_gradient(l, r, f, ds + p * heads, acc, nullptr);
-        continue;
+  void add_destination(int64_t i, int64_t begin, int64_t degree, const A* ds, A* acc, A*) const {
+    add_edges(degree, graph.col + begin, this->node(0, 0), a.stride[0], this->node(1, i), ds,
+              [&](int64_t e) { return this->edge_x(begin + e); }, acc, nullptr);
+    if (a.grad_edge_x == nullptr) return;
+    for (int64_t e = 0; e < degree; ++e) {
+      const A *l = this->node(0, graph.col[begin + e]), *r = this->node(1, i);
+      const A* f = this->edge_x(begin + e);
+      A* df = this->grad_edge_x(begin + e);
+      for (int64_t c = 0; c < width; ++c) {
+        const A slope = l[c] + r[c] + f[c] > A(0) ? A(1) : negative_slope;
+        df[c] = att[c] * (ds[e * heads + c / size.channels] * slope);
       }
-      std::fill(one, one + width, A(0));
-      add_gradient(l, r, f, ds + p * heads, one, nullptr);
-      T* df = static_cast<T*>(a.grad_edge_x) + graph.edge[p] * width;
-      for (int64_t c = 0; c < width; ++c) store(one[c], df + c), acc[c] += one[c];
     }
   }
   void store_destination(int64_t i, const A* acc) const {
-    T* dr = this->template grad_node<T>(1, i);
-    for (int64_t c = 0; c < width; ++c) store(acc[c], dr + c);
+    A* dr = this->grad_node(1, i);
+    for (int64_t c = 0; c < width; ++c) dr[c] = att[c] * acc[c];
+  }
+
+ private:
+  // slopes += ds[e] * leaky_relu'(own + row(e) + f(e)) over edges, and with `values` those +=
+  // ds[e] * leaky_relu(the same).
+  template <class J, class EdgeX>
+  GRAPHATTN_NOINLINE void add_edges(int64_t degree, const J* index, const A* x, int64_t stride, const A* own, const A* ds,
+                 const EdgeX& edge_x, A* slopes, A* values) const {
+    with_lanes(size.channels, [&](auto lanes) {
+      constexpr int W = lanes;
+      for_packs<W>(width, [&](auto packs, int64_t first) {
+        constexpr int NV = packs;
+        Pack<A, W> mine[NV], sum[NV], active[NV] = {};
+        int64_t head[NV];
+        heads_of<W, NV>(size, first, head);
+        for (int v = 0; v < NV; ++v) {
+          mine[v] = load_pack<W>(own + first + v * W);
+          sum[v] = load_pack<W>(slopes + first + v * W);
+          if (values != nullptr) active[v] = load_pack<W>(values + first + v * W);
+        }
+        for (int64_t e = 0; e < degree; ++e) {
+          const A *row = x + index[e] * stride, *f = edge_x(e);
+          const A* d = ds + e * heads;
+#pragma GCC unroll 8
+          for (int v = 0; v < NV; ++v) {
+            const int64_t c = first + v * W;
+            const auto t = pair(mine[v], load_pack<W>(row + c), f, c);
+            const auto one = Pack<A, W>::filled(d[head[v]]);
+            sum[v] += where_positive(t, one, negative_slope * one);
+            if (values != nullptr) active[v] += d[head[v]] * leaky(t);
+          }
+        }
+        for (int v = 0; v < NV; ++v) {
+          store_pack(sum[v], slopes + first + v * W);
+          if (values != nullptr) store_pack(active[v], values + first + v * W);
+        }
+      });
+    });
   }
 };
 
 }  // namespace GRAPHATTN_ISA
 
-GRAPHATTN_EXPORT int GRAPHATTN_NAME(gatv2)(const GraphattnAttention* args, int dtype,
-                                           int index_bytes, int backward) {
-  return GRAPHATTN_ISA::attend<GRAPHATTN_ISA::Dynamic>(args, dtype, index_bytes, backward);
+GRAPHATTN_EXPORT int GRAPHATTN_NAME(gatv2)(const GraphattnAttention* args, int dtype, int backward) {
+  return GRAPHATTN_ISA::attend<GRAPHATTN_ISA::Dynamic>(args, dtype, backward);
 }

@@ -14,60 +14,56 @@ void for_spans(int64_t rows, int64_t threads, const Body& body) {
   for (int64_t b = 0; b < spans; ++b) body(b, b * kBlock, std::min(rows, (b + 1) * kBlock));
 }
 
-// Calls body(lanes, vectors, first channel, head) for blocks of channels that fit into registers.
-template <class A, class Body>
-void for_channels(const Layout<>& size, const Body& body) {
-  constexpr std::integral_constant<int, kVectorBytes / sizeof(A)> lanes;
-  constexpr std::integral_constant<int, 4> four;
-  constexpr std::integral_constant<int, 1> one;
-  for (int64_t h = 0; h < size.heads; ++h) {
-    int64_t c = h * size.channels;
-    const int64_t end = c + size.channels;
-    for (; c + 4 * lanes <= end; c += 4 * lanes) body(lanes, four, c, h);
-    for (; c + lanes <= end; c += lanes) body(lanes, one, c, h);
-    for (; c < end; ++c) body(one, one, c, h);
-  }
+// Calls body(lanes, packs, first channel, head) for blocks of packs of channels of one head.
+template <class Body>
+void for_channels(const Layout& size, const Body& body) {
+  with_lanes(size.channels, [&](auto lanes) {
+    for (int64_t h = 0; h < size.heads; ++h)
+      for_packs<lanes>(size.channels, [&](auto packs, int64_t first) {
+        body(lanes, packs, h * size.channels + first, h);
+      });
+  });
 }
-
-template <class A, int W>
-using V = typename Vec<A, W>::Type;
 
 // ELU, and its derivative, from its argument and the exponential of that, which counts only where
 // the argument is not above 0.
 template <class A, int W>
-inline V<A, W> elu(V<A, W> x, V<A, W> exp_x) {
-  const V<A, W> zero = {};
-  return x > zero ? x : exp_x - A(1);
+inline Pack<A, W> elu(const Pack<A, W>& x, const Pack<A, W>& exp_x) {
+  return where_positive(x, x, exp_x + A(-1));
 }
 template <class A, int W>
-inline V<A, W> elu_slope(V<A, W> x, V<A, W> exp_x) {
-  const V<A, W> zero = {}, one = zero + A(1);
-  return x > zero ? one : exp_x;
+inline Pack<A, W> elu_slope(const Pack<A, W>& x, const Pack<A, W>& exp_x) {
+  return where_positive(x, Pack<A, W>::filled(A(1)), exp_x);
 }
 
 // exp to about 1 ulp up to 88; it stays below -87.
 template <int W>
-inline V<float, W> exp_lanes(V<float, W> x) {
-  using F = V<float, W>;
-  using B = typename Vec<int32_t, W>::Type;
-  const F low = F{} - 87.0f;
-  x = x < low ? low : x;
-  // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits; 127 more make it
-  // the exponent of a float.
-  const F shifted = x * 1.44269504f + 12583039.0f;
-  const F n = shifted - 12583039.0f;
-  const F r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-  F p = r * 1.98756915e-4f + 1.39819995e-3f;
-  p = p * r + 8.33345205e-3f;
-  p = p * r + 4.16657962e-2f;
-  p = p * r + 1.66666657e-1f;
-  p = p * r + 0.5f;
-  p = (p * r) * r + r + 1.0f;
-  return p * (F)((B)shifted << 23);
+inline Pack<float, W> exp_lanes(Pack<float, W> pack) {
+  using P = Pack<float, W>;
+  using F = typename P::Part;
+  typedef uint32_t Bits __attribute__((vector_size(P::kLanes * 4)));
+  for (F& x : pack.part) {
+    const F low = F{} - 87.0f;
+    x = x < low ? low : x;
+    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits; 127 more make it
+    // the exponent of a float.
+    const F shifted = x * 1.44269504f + 12583039.0f;
+    const F n = shifted - 12583039.0f;
+    const F r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+    F p = r * 1.98756915e-4f + 1.39819995e-3f;
+    p = p * r + 8.33345205e-3f;
+    p = p * r + 4.16657962e-2f;
+    p = p * r + 1.66666657e-1f;
+    p = p * r + 0.5f;
+    p = (p * r) * r + r + 1.0f;
+    x = p * (F)((Bits)shifted << 23);
+  }
+  return pack;
 }
 template <int W>
-inline V<double, W> exp_lanes(V<double, W> x) {
-  for (int l = 0; l < W; ++l) x[l] = std::exp(x[l]);
+inline Pack<double, W> exp_lanes(Pack<double, W> x) {
+  for (auto& part : x.part)
+    for (int l = 0; l < Pack<double, W>::kLanes; ++l) part[l] = std::exp(part[l]);
   return x;
 }
 

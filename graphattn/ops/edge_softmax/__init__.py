@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_count, check_range, check_shape, check_values
 from graphattn.ops._dispatch import choose
-from graphattn.ops.edge_softmax import cpu, reference, scatter
+from graphattn.ops.attend.given_score import GivenScore
+from graphattn.ops.attend.request import Request
+from graphattn.ops.checks import check_count, check_range, check_shape, check_values, plain
+from graphattn.ops.edge_softmax import scatter
 
 __all__ = ["edge_softmax"]
 
@@ -24,7 +26,7 @@ def edge_softmax(score: Tensor, index: Tensor, *, num_nodes: int) -> Tensor:
     scores of a node are :math:`-\infty`; a node without an edge owns no entry of the result.
 
     The native form sorts the edges by destination, and keeps that for as long as ``index`` lives
-    unchanged; ``torch.compile`` compiles the plain-torch form.
+    unchanged.
 
     Args:
         score: Unnormalised scores, one row per edge. Shape ``[E, H]``.
@@ -48,14 +50,17 @@ def edge_softmax(score: Tensor, index: Tensor, *, num_nodes: int) -> Tensor:
                 [0.5000],
                 [1.0000]])
     """
-    check_values(index, score=score)
+    index = plain(index, "index")
     check_count(num_nodes, "num_nodes")
     check_shape(score, "score", (None, None))
     check_shape(index, "index", (score.size(0),))
-    check_range(index, "index", num_nodes)
-    implementation = choose("edge_softmax", score.device.type).implementation
-    if implementation == "cpu" and not torch.compiler.is_compiling():
-        return cpu.edge_softmax(score, index, num_nodes)
-    if implementation == "scatter":
+    check_values(index, score=score)
+    if index.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"'index' must be int32 or int64, got {index.dtype}")
+    if choose("edge_softmax", score.device.type).implementation == "scatter":
+        check_range(index, "index", num_nodes)
         return scatter.edge_softmax(score, index, num_nodes)
-    return reference.edge_softmax(score, index, num_nodes)
+    given = GivenScore(score)
+    alpha = Request("edge_softmax", given, index, num_nodes, num_nodes, wants_alpha=True).run()[1]
+    assert alpha is not None
+    return alpha.to(score.dtype)

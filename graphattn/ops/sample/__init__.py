@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_shape
 from graphattn.ops._dispatch import choose
+from graphattn.ops.checks import check_shape
 from graphattn.ops.sample import cpu, reference
 from graphattn.ops.sample.reference import NeighborSample
 

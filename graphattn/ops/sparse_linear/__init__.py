@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphattn.ops._check import check_shape
 from graphattn.ops._dispatch import choose
+from graphattn.ops.checks import check_shape
 from graphattn.ops.sparse_linear import cpu, reference
 
 __all__ = ["sparse_dropout", "sparse_linear"]

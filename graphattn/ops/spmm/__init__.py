@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from graphattn.ops._attend import Call, attend
-from graphattn.ops._check import check_count, check_edge_index, check_shape, check_values
 from graphattn.ops._dispatch import choose
-from graphattn.ops.spmm import reference, scatter
+from graphattn.ops.attend.given_score import GivenWeight
+from graphattn.ops.attend.request import Request
+from graphattn.ops.checks import (
+    check_count,
+    check_edge_index,
+    check_nodes,
+    check_shape,
+    check_values,
+)
+from graphattn.ops.spmm import scatter
 
 __all__ = ["spmm"]
 
@@ -42,30 +48,15 @@ def spmm(x: Tensor, weight: Tensor, edge_index: Tensor, *, num_dst: int) -> Tens
         <BLANKLINE>
                 [[20.5000]]])
     """
-    check_values(edge_index, x=x, weight=weight)
+    edge_index = check_edge_index(edge_index)
     check_count(num_dst, "num_dst")
     check_shape(x, "x", (None, None, None))
-    check_edge_index(edge_index, num_src=x.size(0), num_dst=num_dst)
     check_shape(weight, "weight", (edge_index.size(1), x.size(1)))
-    implementation = choose("spmm", x.device.type).implementation
-    if implementation == "reference":
-        return reference.spmm(x, weight, edge_index, num_dst)
-    if implementation == "scatter":
+    check_values(edge_index, x=x, weight=weight)
+    if choose("spmm", x.device.type).implementation == "scatter":
+        check_nodes(edge_index, num_src=x.size(0), num_dst=num_dst)
         return scatter.spmm(x, weight, edge_index, num_dst)
-    return attend(
-        Call(
-            implementation,
-            "spmm",
-            num_dst,
-            0,
-            0.0,
-            0.0,
-            False,
-            edge_index,
-            None,
-            edge_x=None,
-            edge_score=weight.to(torch.promote_types(x.dtype, torch.float32)),
-            bias=None,
-            nodes=(x,),
-        )
-    )
+    request = Request("spmm", GivenWeight(weight), edge_index, x.size(0), num_dst, values=x)
+    out = request.run()[0]
+    assert out is not None
+    return out

@@ -260,7 +260,7 @@ def test_survives_copies_and_checkpoints(x: Tensor) -> None:
 
 def test_names_what_is_wrong(x: Tensor) -> None:
     conv = AEROConv(WIDTH, 3)
-    with pytest.raises(ValueError, match=r"'edge_index\[0\]' must lie in \[0, 6\).*got 8"):
+    with pytest.raises(ValueError, match=r"'edge_index\[1\]' must lie in \[0, 6\).*got 6"):
         conv(x, EDGES + 4)
     with pytest.raises(ValueError, match=r"'edge_index' must have shape \[2, E\], got \[9, 2\]"):
         conv(x, EDGES.t())

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.nn import SimpleConv
 
 from graphattn.nn import AttentionConv
-from graphattn.ops import gat_attend, gat_attention
+from graphattn.ops import GATScore, Score
 
 
 class MeanConv(AttentionConv):
@@ -30,16 +30,9 @@ class MeanConv(AttentionConv):
 
     def operands(
         self, x_src: Tensor, x_dst: Tensor | None, edge_attr: Tensor | None, num_dst: int
-    ) -> tuple[Tensor, dict[str, Any]]:
+    ) -> tuple[Tensor, Score]:
         zeros = x_src.new_zeros
-        scores = {"score_src": zeros(len(x_src), 1), "score_dst": zeros(num_dst, 1)}
-        return x_src.unsqueeze(1), scores
-
-    def attention(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        return gat_attention(edge_index=edge_index, **operands)
-
-    def attend(self, values: Tensor, edge_index: Tensor, **operands: Any) -> Tensor:
-        return gat_attend(values, edge_index=edge_index, **operands)
+        return x_src.unsqueeze(1), GATScore(zeros(len(x_src), 1), zeros(num_dst, 1))
 
 
 EDGES = torch.tensor([[0, 1, 2, 3, 1], [1, 2, 0, 0, 1]])

@@ -1,0 +1,452 @@
+"""Projection and attention as one node of autograd.
+
+In forward, operands that are linear maps of the same features are computed as one matrix, in memory
+that only this node knows; in backward their gradients take its place. So a layer needs no other
+memory of the size of its nodes, and nothing that anybody else can see is ever written.
+
+Derivatives of higher order, and those that ``torch.func`` and forward-mode AD take, are those of
+the definition in plain torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from graphattn.ops import _native
+from graphattn.ops._transforms import gradients_by_definition, takes_kernels
+from graphattn.ops.attend import cpu, gpu, reference
+from graphattn.ops.attend.projection import Projection
+from graphattn.ops.attend.score import Kernel, Score
+from graphattn.ops.graph import Graph, prepare
+
+__all__ = ["Call", "Operand", "as_read", "fused", "incoming"]
+
+Operand = Tensor | Projection | None
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """What is asked of a kernel, besides its operands.
+
+    These are, in this order: the values and the other two operands of nodes, as ``Kernel.nodes`` of
+    the score says; ``edge_x`` and ``edge_score``; and the bias. Each may be ``None``.
+    """
+
+    score: type[Score]
+    """Class of the score, with its kernel."""
+    setting: float
+    """Number that it takes."""
+    implementation: str
+    """``cpu`` or ``gpu``."""
+    edge_index: Tensor
+    """Shape ``[2, E]``, or ``[E]`` as in :func:`graphattn.ops.graph.prepare`."""
+    flipped: bool
+    """Whether destinations come first in ``edge_index``."""
+    num_src: int
+    """Number of sources."""
+    num_dst: int
+    """Number of destinations."""
+    num_self_loops: int
+    """See :func:`graphattn.ops.attend`."""
+    heads: int
+    """Number of heads."""
+    channels: int
+    """Channels of wide operands."""
+    width: int
+    """The same as kernels read them: filled up with zeros where that makes them faster."""
+    dropout: float
+    """Probability of dropping a coefficient."""
+    seed: Tensor | None
+    """Of the dropout. Shape ``[1]``."""
+    dtype: torch.dtype
+    """In which everything is computed."""
+    out_dtype: torch.dtype
+    """Of the sums."""
+    wants_out: bool
+    """Whether the sums are asked for."""
+    wants_alpha: bool
+    """Whether the coefficients are asked for."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel."""
+        kernel = self.score.kernel
+        assert kernel is not None
+        return kernel
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The prepared graph."""
+        return prepare(
+            self.edge_index,
+            num_src=self.num_src,
+            num_dst=self.num_dst,
+            num_self_loops=self.num_self_loops,
+            flipped=self.flipped,
+            native=self.implementation == "cpu",
+        )
+
+    def by_definition(
+        self, operands: Sequence[Tensor | None]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Sums and coefficients in plain torch."""
+        kernel = self.kernel
+        fields = dict(zip(kernel.nodes, operands[1:3], strict=False))
+        for name, operand in zip(
+            (kernel.values, kernel.edge_x, kernel.edge_score),
+            (operands[0], operands[3], operands[4]),
+            strict=True,
+        ):
+            if name is not None:
+                fields[name] = operand
+        setting = {} if kernel.setting is None else {kernel.setting: self.setting}
+        edges = self.edge_index if self.edge_index.dim() == 2 else self.edge_index.expand(2, -1)
+        out, alpha = reference.attend(
+            operands[0] if self.wants_out else None,
+            self.score(**fields, **setting),
+            edges.flip(0) if self.flipped else edges,
+            self.num_dst,
+            self.num_self_loops,
+            self.dropout,
+            self.seed,
+            operands[5],
+            softmax=kernel.softmax,
+        )
+        return out, alpha if self.wants_alpha else None
+
+
+class _Block(NamedTuple):
+    """Columns of a matrix of projections that are one operand."""
+
+    slot: int
+    """Place of the operand."""
+    start: int
+    """First column."""
+    size: int
+    """Number of columns."""
+    weight: int
+    """Place of the weight among the inputs of the node."""
+    bias: int | None
+    """That of its bias."""
+    scorer: int | None
+    """That of a scorer, of which the operand has the inner products."""
+
+
+class _Matrix(NamedTuple):
+    """Projections of the same features."""
+
+    x: int
+    """Place of the features among the inputs of the node."""
+    width: int
+    """Number of columns."""
+    blocks: list[_Block]
+    """Its columns, in order."""
+
+
+class _Plan(NamedTuple):
+    """How the operands of a kernel follow from the inputs of the node."""
+
+    direct: tuple[int | None, ...]
+    """Of every operand the place of the input that it is, if it is one."""
+    matrices: tuple[_Matrix, ...]
+    """The other operands."""
+
+
+def fused(call: Call, operands: Sequence[Operand]) -> tuple[Tensor | None, Tensor | None]:
+    """Run a kernel as one node of autograd.
+
+    Args:
+        call: What is asked for.
+        operands: Its operands; projections in native form only.
+
+    Returns:
+        Sums ``[N_dst, H, C]`` and coefficients ``[E + num_self_loops, H]``, where asked for.
+    """
+    inputs: dict[int, int] = {}
+    tensors: list[Tensor] = []
+
+    def place(tensor: Tensor) -> int:
+        if (found := inputs.get(id(tensor))) is None:
+            found = inputs[id(tensor)] = len(tensors)
+            tensors.append(tensor)
+        return found
+
+    direct: list[int | None] = []
+    blocks: dict[int, list[_Block]] = {}
+    for slot, operand in enumerate(operands):
+        if isinstance(operand, Projection):
+            before = blocks.setdefault(place(operand.x), [])
+            start = before[-1].start + before[-1].size if before else 0
+            size = operand.heads * (call.width if operand.att is None else 1)
+            before.append(
+                _Block(
+                    slot,
+                    start,
+                    size,
+                    place(operand.weight),
+                    None if operand.bias is None else place(operand.bias),
+                    None if operand.att is None else place(operand.att),
+                )
+            )
+            direct.append(None)
+        else:
+            direct.append(None if operand is None else place(operand))
+    matrices = (_Matrix(x, found[-1].start + found[-1].size, found) for x, found in blocks.items())
+    out: tuple[Tensor | None, Tensor | None] = _Attend.apply(  # type: ignore[no-untyped-call]
+        call, _Plan(tuple(direct), tuple(matrices)), *tensors
+    )
+    return out
+
+
+class _Attend(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, call: Call, plan: _Plan, *inputs: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        projected = [_project(matrix, inputs, call) for matrix in plan.matrices]
+        operands = _operands(call, plan, inputs, projected)
+        differentiable = any(ctx.needs_input_grad)
+        sums = _room_for_sums(call, plan, operands) if differentiable else None
+        run = cpu.forward if call.implementation == "cpu" else gpu.forward
+        out, alpha, norm = run(call, operands, sums=sums)
+        if differentiable:
+            ctx.call, ctx.plan = call, plan
+            ctx.save_for_backward(*inputs, *projected, norm, sums)
+            ctx.set_materialize_grads(False)
+            # What hooks have been given may be read again.
+            ctx.is_private = torch._C._autograd._top_saved_tensors_default_hooks(False) is None
+        if out is not None and (out.dtype != call.out_dtype or call.width != call.channels):
+            out = out[..., : call.channels].to(call.out_dtype).contiguous()
+        return out, alpha
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        call, plan, saved, end = ctx.call, ctx.plan, ctx.saved_tensors, len(ctx.plan.matrices) + 2
+        inputs, projected, (norm, sums) = saved[:-end], saved[-end:-2], saved[-2:]
+        needed = ctx.needs_input_grad[2:]
+        if all(grad is None for grad in grads):
+            return (None,) * (2 + len(inputs))
+        by_triton = call.implementation == "gpu"
+        if torch.is_grad_enabled() or not takes_kernels(grads) or (by_triton and call.wants_alpha):
+            definition = partial(_by_definition, call, plan)
+            return None, None, *gradients_by_definition(definition, inputs, grads, needed)
+        operands = _operands(call, plan, inputs, projected)
+        grad, grad_alpha = incoming(call, grads)
+        # torch's AOTAutograd asks the same before it writes into buffers of its own.
+        kept = torch._C._autograd._get_current_graph_task_keep_graph()
+        replace = ctx.is_private and not kept and len(projected) > 0 and cpu.in_one_part(call)
+        room = [one if replace else _native.empty(one.shape, one.dtype) for one in projected]
+        places = _places(call, plan, room)
+        late, borrowed = call.kernel.late, None
+        if replace and late is not None and (borrowed := places[late]) is not None:
+            places[late] = _spare(borrowed, sums)
+        run = cpu.backward if call.implementation == "cpu" else gpu.backward
+        found = run(call, operands, norm, sums, grad, grad_alpha, places[:3])
+        if borrowed is not None and late is not None:
+            borrowed.copy_(found[late])
+            places[late] = borrowed
+        found.append(_gradient_of_bias(operands[5], grad))
+        return None, None, *_pull_back(call, plan, inputs, room, places, found, needed)
+
+
+def incoming(call: Call, grads: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of sums and coefficients as kernels read them."""
+    grad, grad_alpha = (None if one is None else _computed(one, call) for one in grads)
+    if grad is not None:
+        grad = _filled(grad, call.width).contiguous()
+    return grad, None if grad_alpha is None else grad_alpha.contiguous()
+
+
+def as_read(call: Call, operands: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Operands as kernels read them: of one type, rows contiguous, channels filled up."""
+    found: list[Tensor | None] = []
+    for slot, operand in enumerate(operands):
+        if operand is None:
+            found.append(None)
+            continue
+        one = _computed(operand, call)
+        if one.dim() == 3 or slot in (5, call.kernel.parameter):
+            one = _filled(one, call.width)
+        by_row = one.dim() > 1 and slot in (0, 1, 2, 5) and slot != call.kernel.parameter
+        found.append(
+            _native.rows(one) if by_row and (slot < 5 or one.dim() == 3) else one.contiguous()
+        )
+    return found
+
+
+def _computed(tensor: Tensor, call: Call) -> Tensor:
+    """The same numbers in the type in which everything is computed, none negated by a mark."""
+    tensor = tensor.resolve_neg() if tensor.is_neg() else tensor
+    # Triton kernels convert wide rows as they read them.
+    read_as_is = call.implementation == "gpu" and tensor.dim() == 3
+    return tensor if read_as_is else tensor.to(call.dtype)
+
+
+def _filled(tensor: Tensor, width: int) -> Tensor:
+    """The last dimension filled up with zeros."""
+    missing = width - tensor.size(-1)
+    return pad(tensor, (0, missing)) if missing > 0 else tensor
+
+
+def _project(matrix: _Matrix, inputs: Sequence[Tensor], call: Call) -> Tensor:
+    """The linear maps of a matrix, side by side."""
+    x, weight = inputs[matrix.x], _weights(matrix, inputs, call)
+    out = _native.empty((x.size(0), matrix.width), call.dtype)
+    if all(block.bias is None for block in matrix.blocks):
+        return torch.mm(x, weight.t(), out=out)
+    biases = [
+        weight.new_zeros(block.size)
+        if block.bias is None
+        else _fill_heads(inputs[block.bias], call)
+        for block in matrix.blocks
+    ]
+    return torch.addmm(torch.cat(biases), x, weight.t(), out=out)
+
+
+def _weights(matrix: _Matrix, inputs: Sequence[Tensor], call: Call) -> Tensor:
+    """The weights of all blocks, one below the other."""
+    rows = []
+    for block in matrix.blocks:
+        weight, scorer = inputs[block.weight], block.scorer
+        if scorer is None:
+            rows.append(_fill_heads(weight, call))
+        else:
+            by_head = weight.view(call.heads, -1, weight.size(1))
+            rows.append((by_head * inputs[scorer].view(call.heads, -1, 1)).sum(dim=1))
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def _fill_heads(weight: Tensor, call: Call) -> Tensor:
+    """Rows of a weight, or entries of a bias, with zeros behind those of every head."""
+    if call.width == call.channels:
+        return weight
+    by_head = weight.view(call.heads, call.channels, -1)
+    return pad(by_head, (0, 0, 0, call.width - call.channels)).view(-1, *weight.shape[1:])
+
+
+def _operands(
+    call: Call, plan: _Plan, inputs: Sequence[Tensor], projected: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """All operands as kernels read them."""
+    operands = as_read(call, [None if k is None else inputs[k] for k in plan.direct])
+    places = _places(call, plan, projected)
+    return [
+        place if operand is None else operand
+        for operand, place in zip(operands, places, strict=True)
+    ]
+
+
+def _places(call: Call, plan: _Plan, matrices: Sequence[Tensor]) -> list[Tensor | None]:
+    """The blocks of matrices in the places of operands."""
+    places: list[Tensor | None] = [None] * 6
+    for matrix, memory in zip(plan.matrices, matrices, strict=True):
+        for slot, start, size, _, _, scorer in matrix.blocks:
+            columns = memory[:, start : start + size]
+            if scorer is None:
+                columns = columns.view(len(columns), call.heads, call.width)
+            places[slot] = columns if slot not in (3, 4) else columns.contiguous()
+    return places
+
+
+def _room_for_sums(call: Call, plan: _Plan, operands: Sequence[Tensor | None]) -> Tensor | None:
+    """Memory for the sums without bias, whose products with the gradient backward needs."""
+    if not (call.wants_out and call.kernel.softmax):
+        return None
+    bias = operands[5]
+    if bias is not None and bias.dim() == 3 and plan.direct[5] is None:
+        # A projection that is only added to the sums, which take its place.
+        return bias
+    shape = (call.num_dst, call.heads, call.width)
+    if call.implementation == "gpu":
+        return torch.empty(shape, dtype=call.dtype, device=call.edge_index.device)
+    return _native.empty(shape, call.dtype)
+
+
+def _spare(operand: Tensor, sums: Tensor | None) -> Tensor:
+    """Memory in the shape of an operand of sources: that of the sums, of use only before."""
+    if sums is not None and len(sums) >= len(operand):
+        return sums[: len(operand)]
+    return _native.empty(operand.shape, operand.dtype)
+
+
+def _gradient_of_bias(bias: Tensor | None, grad: Tensor | None) -> Tensor | None:
+    if bias is None or grad is None:
+        return None
+    return grad.sum(dim=0) if bias.dim() == 2 else grad
+
+
+def _pull_back(
+    call: Call,
+    plan: _Plan,
+    inputs: Sequence[Tensor],
+    matrices: Sequence[Tensor],
+    places: Sequence[Tensor | None],
+    found: Sequence[Tensor | None],
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients of the inputs from those of the operands."""
+    grads: list[Tensor | None] = [None] * len(inputs)
+
+    def add(k: int, grad: Tensor) -> None:
+        grad, before = grad.to(inputs[k].dtype), grads[k]
+        grads[k] = grad if before is None else before + grad
+
+    for slot, k in enumerate(plan.direct):
+        if k is not None and needed[k] and (one := found[slot]) is not None:
+            add(k, one[..., : inputs[k].size(-1)])
+    for matrix, memory in zip(plan.matrices, matrices, strict=True):
+        for slot, start, size, *_ in matrix.blocks:
+            one = found[slot]
+            if one is None:
+                memory[:, start : start + size].zero_()
+            elif one is not places[slot]:
+                memory[:, start : start + size].copy_(one.flatten(1))
+        x = inputs[matrix.x]
+        if needed[matrix.x]:
+            weights = _weights(matrix, inputs, call)
+            add(matrix.x, torch.mm(memory, weights, out=_native.empty(x.shape, x.dtype)))
+        parameters = [k for block in matrix.blocks for k in block[3:] if k is not None]
+        if not any(needed[k] for k in parameters):
+            continue
+        by_feature = torch.mm(memory.t(), x)
+        for _, start, size, weight, bias, scorer in matrix.blocks:
+            rows, shape = by_feature[start : start + size], inputs[weight].shape
+            if scorer is None:
+                if needed[weight]:
+                    add(weight, _real_channels(rows, call).reshape(shape))
+                if bias is not None and needed[bias]:
+                    total = memory[:, start : start + size].sum(dim=0)
+                    add(bias, _real_channels(total, call).flatten())
+                continue
+            rows = rows.unsqueeze(1)
+            if needed[weight]:
+                add(weight, (inputs[scorer].view(call.heads, -1, 1) * rows).view(shape))
+            if needed[scorer]:
+                by_head = inputs[weight].view(call.heads, -1, x.size(1))
+                add(scorer, (by_head * rows).sum(dim=-1).view_as(inputs[scorer]))
+    return grads
+
+
+def _real_channels(rows: Tensor, call: Call) -> Tensor:
+    """Of the rows of a block those that are no filling. Shape ``[H, C, ...]``."""
+    return rows.view(call.heads, call.width, -1)[:, : call.channels]
+
+
+def _by_definition(
+    call: Call, plan: _Plan, inputs: Sequence[Tensor]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Sums and coefficients in plain torch."""
+    operands = [None if k is None else inputs[k] for k in plan.direct]
+    for matrix in plan.matrices:
+        for block in matrix.blocks:
+            x, weight = inputs[matrix.x], inputs[block.weight]
+            bias, att = (None if k is None else inputs[k] for k in (block.bias, block.scorer))
+            operands[block.slot] = Projection(x, weight, bias, call.heads, att).compute()
+    return call.by_definition(operands)
