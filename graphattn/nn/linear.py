@@ -125,5 +125,5 @@ def plan_map(
     weight, bias = one.weight, one.bias
     return (
         Projection(x, weight, bias, heads),
-        *(Projection(x, weight, bias, heads, att) for att in scorers),
+        *[Projection(x, weight, bias, heads, att) for att in scorers],
     )

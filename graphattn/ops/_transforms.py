@@ -12,6 +12,8 @@ from torch.utils import _python_dispatch
 
 __all__ = ["gradients_by_definition", "is_transformed", "refuse_tracing", "takes_kernels"]
 
+_PLAIN = frozenset((Tensor, Parameter))
+
 
 def takes_kernels(tensors: Iterable[Tensor | None]) -> bool:
     """Whether kernels that read memory may run on tensors, here and now.
@@ -19,14 +21,12 @@ def takes_kernels(tensors: Iterable[Tensor | None]) -> bool:
     Args:
         tensors: The tensors, of which ``None`` counts for nothing.
     """
-    return not is_transformed() and all(
-        one is None
-        or (
-            (type(one) is Tensor or type(one) is Parameter)
-            # Of what `is_grads_batched` makes, only the C++ type tells.
-            and not torch._C._functorch.is_legacy_batchedtensor(one)
-        )
-        for one in tensors
+    there = [one for one in tensors if one is not None]
+    return (
+        _PLAIN.issuperset(map(type, there))
+        # Of what `is_grads_batched` makes, only the C++ type tells.
+        and not any(map(torch._C._functorch.is_legacy_batchedtensor, there))
+        and not is_transformed()
     )
 
 
@@ -39,7 +39,7 @@ def is_transformed() -> bool:
     )
 
 
-def refuse_tracing(op: str) -> None:
+def refuse_tracing() -> None:
     """Raise where ``torch.jit.trace``, or the ONNX export on top of it, records an op.
 
     Raises:
@@ -47,8 +47,8 @@ def refuse_tracing(op: str) -> None:
     """
     if torch._C._get_tracing_state() is not None:
         raise RuntimeError(
-            f"'{op}' of graphattn can't be recorded by torch.jit.trace, nor by the ONNX exporter "
-            "on top of it: the order of the edges would become part of the record. Use "
+            "ops of graphattn can't be recorded by torch.jit.trace, nor by the ONNX exporter on "
+            "top of it: the order of the edges would become part of the record. Use "
             "torch.compile or torch.export (for ONNX, torch.onnx.export with dynamo=True)"
         )
 

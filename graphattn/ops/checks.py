@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphattn.ops._transforms import is_transformed
+from graphattn.ops._transforms import is_transformed, refuse_tracing
 from graphattn.ops.kept import kept
 
 __all__ = [
@@ -35,8 +35,11 @@ def plain(tensor: Tensor, name: str) -> Tensor:
     by a mark that kernels would not see.
 
     Raises:
+        RuntimeError: Under ``torch.jit.trace``.
         TypeError: If it is no dense tensor.
     """
+    if torch._C._get_tracing_state() is not None:
+        refuse_tracing()
     if type(tensor) is not Tensor:
         _check_dense(tensor, name)
         tensor = getattr(tensor, "as_tensor", lambda: tensor)()
@@ -192,8 +195,11 @@ def check_shape(tensor: Tensor, name: str, shape: tuple[int | None, ...]) -> Non
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"'{name}' must be a tensor, got {type(tensor).__name__}")
-    fits = tensor.dim() == len(shape) and all(
-        want is None or got == want for got, want in zip(tensor.shape, shape, strict=True)
+    got = tensor.shape
+    if got == shape:
+        return
+    fits = len(got) == len(shape) and all(
+        want is None or one == want for one, want in zip(got, shape, strict=True)
     )
     if not fits:
         words = ", ".join("any" if want is None else str(want) for want in shape)

@@ -29,6 +29,8 @@ def seed_of(dropout: float, seed: Tensor | None, device: torch.device) -> Tensor
         TypeError: If the seed is no tensor of ``int64``.
         ValueError: If the probability is outside of ``[0, 1]``, or the seed not of shape ``[1]``.
     """
+    if seed is None and type(dropout) is float and dropout == 0.0:
+        return None
     check_draw(dropout, seed)
     if dropout == 0.0:
         return None

@@ -40,6 +40,8 @@ def as_edge_list(edge_index: Adj) -> tuple[Tensor, Tensor | None]:
     Raises:
         TypeError: If ``edge_index`` is none of these.
     """
+    if type(edge_index) is Tensor and edge_index.layout == torch.strided:
+        return edge_index, None
     if is_sparse(edge_index):
         return _edges_of_matrix(edge_index)
     if isinstance(edge_index, EdgeIndex):

@@ -394,7 +394,8 @@ class AttentionConv(MessagePassing):
                 f"'size' is {tuple(size)}, but 'x' has {num_src} source and {num_dst} "
                 "destination nodes"
             )
-        check_matrix(edge_index, num_src, num_dst, self.flow)
+        if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
+            check_matrix(edge_index, num_src, num_dst, self.flow)
         return num_src, num_dst
 
     def _with_loops(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,9 +20,11 @@ __all__ = [
     "Graph",
     "address",
     "arguments",
+    "borrow",
     "call",
     "empty",
     "fingerprint",
+    "give_back",
     "instruction_set",
     "kernel",
     "library",
@@ -43,6 +46,24 @@ BLOCK = 64
 
 HUGE = 1 << 22
 """Bytes from which on results are put on huge pages."""
+
+SPARE_BYTES = 1 << 28
+"""Memory that is kept for :func:`borrow`."""
+
+_spare: list[_Spare] = []
+
+
+class _Spare:
+    """Memory that nobody uses. Not a tensor, which a list would compare entry by entry."""
+
+    def __init__(self, storage: torch.UntypedStorage) -> None:
+        self.storage = storage
+        self.nbytes = storage.nbytes()
+
+    def as_tensor(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """A tensor at its beginning."""
+        return torch.empty(0, dtype=dtype).set_(self.storage, 0, tuple(shape))  # type: ignore[call-overload, no-any-return]
+
 
 _FOLDER = Path(__file__).parent
 _NAMES = ("libgraphattn_native.so", "libgraphattn_native.dylib", "graphattn_native.dll")
@@ -162,10 +183,12 @@ def arguments(struct: type[ctypes.Structure], **values: Any) -> ctypes.Structure
     """
     filled = struct()
     for name, value in values.items():
-        if isinstance(value, list):
-            addresses = (None if one is None else address(one) for one in value)
+        if isinstance(value, Tensor):
+            value = value.data_ptr() or address(value)
+        elif isinstance(value, list):
+            addresses = [None if one is None else one.data_ptr() or address(one) for one in value]
             value = type(getattr(filled, name))(*addresses)
-        setattr(filled, name, address(value) if isinstance(value, Tensor) else value)
+        setattr(filled, name, value)
     return filled
 
 
@@ -183,6 +206,44 @@ def empty(shape: Sequence[int], dtype: torch.dtype, *, zero: bool = False) -> Te
             ctypes.c_void_p(out.data_ptr()), ctypes.c_int64(out.nbytes)
         )
     return out.zero_() if zero else out
+
+
+def borrow(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Memory that nobody else will see, to be given back; what is in it is left over from before.
+
+    Fresh memory costs the system a zero for every byte, which on large graphs is a tenth of a step.
+
+    Args:
+        shape: Sizes.
+        dtype: Type of the entries.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size < HUGE:
+        return empty(shape, dtype)
+    fitting = [one for one in _spare if size <= one.nbytes <= 2 * size]
+    if not fitting:
+        return empty(shape, dtype)
+    best = min(fitting, key=lambda one: one.nbytes)
+    try:
+        _spare.remove(best)
+    except ValueError:  # another thread was faster
+        return empty(shape, dtype)
+    return best.as_tensor(shape, dtype)
+
+
+def give_back(*tensors: Tensor | None) -> None:
+    """Keep the memory of tensors for :func:`borrow`, up to a bound; nobody reads them any more.
+
+    Args:
+        *tensors: Tensors; several may share memory.
+    """
+    memory = {one.untyped_storage().data_ptr(): one for one in tensors if one is not None}
+    for tensor in memory.values():
+        storage = tensor.untyped_storage()
+        if storage.nbytes() >= HUGE:
+            _spare.append(_Spare(storage))
+    while sum(one.nbytes for one in _spare) > SPARE_BYTES:
+        _spare.pop(0)
 
 
 def rows(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphattn.ops._dispatch import choose
-from graphattn.ops._transforms import refuse_tracing, takes_kernels
+from graphattn.ops._transforms import takes_kernels
 from graphattn.ops.aero import cpu, reference
 from graphattn.ops.checks import check_edge_index, check_nodes, check_shape, check_values
 
@@ -118,7 +118,6 @@ def aero_propagate(
     weights = {"att": att, "hop_att_0": hop_att_0, "hop_att": hop_att, "hop_bias": hop_bias}
     edge_index = check_edge_index(edge_index)
     check_values(edge_index, x=x, **weights)
-    refuse_tracing("aero_propagate")
     dtype = torch.promote_types(x.dtype, torch.float32)
     operands = (
         x.to(dtype),

@@ -56,7 +56,11 @@ def _flat(call: Call) -> tuple[Any, ...]:
 
 def _call(arguments: Sequence[Any]) -> Call:
     name, setting, implementation, edge_index, flipped, sizes, *others = arguments
-    return Call(_SCORES[name], setting, implementation, edge_index, flipped, *sizes, *others)
+    score = _SCORES[name]
+    if score.kernel is None:
+        raise TypeError(f"{name} has no kernel")
+    where = (setting, implementation, edge_index, flipped)
+    return Call(score, score.kernel, *where, *sizes, *others)
 
 
 @torch.library.custom_op("graphattn::attend", mutates_args=())
@@ -79,6 +83,7 @@ def _forward(
     """Sums, coefficients and, for backward, norms and sums without bias; some of them empty."""
     what = (score, setting, implementation, edge_index, flipped, sizes)
     call = _call((*what, dropout, seed, dtype, out_dtype, wants_out, wants_alpha))
+    call.prepare()
     read = as_read(call, _placed(slots, operands))
     device = edge_index.device
     sums = torch.empty(_size_of_sums(call), dtype=dtype, device=device)
@@ -116,6 +121,7 @@ def _backward(
     """Gradients of the operands that are there, but the bias."""
     what = (score, setting, implementation, edge_index, flipped, sizes)
     call = _call((*what, dropout, seed, dtype, out_dtype, wants_out, wants_alpha))
+    call.prepare()
     there = _placed(slots, operands)
     read = as_read(call, there)
     run = cpu.backward if implementation == "cpu" else gpu.backward

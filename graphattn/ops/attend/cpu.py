@@ -63,7 +63,8 @@ def forward(
         # Edges that do not count, of which there are some only with self-loops, have the weight 0.
         alpha = _native.empty((graph.num_rows, heads), dtype, zero=call.num_self_loops > 0)
     norm = torch.empty((call.num_dst, 2, heads) if call.kernel.softmax else 0, dtype=dtype)
-    _run(call, operands, False, out=out, alpha=alpha, norm=norm, **_sums(sums))
+    stride = 0 if sums is None else sums.stride(0)
+    _run(call, operands, False, out=out, alpha=alpha, norm=norm, sums=sums, sums_stride=stride)
     return out, alpha, norm
 
 
@@ -105,22 +106,26 @@ def backward(
         for operand in operands[3:5]
     )
     room = capacity(call)
+    scratch = _native.borrow((room, call.heads), call.dtype)
+    record = _native.borrow((call.num_dst, call.kernel.record, call.heads), call.dtype)
     _run(
         call,
         operands,
         True,
         norm=norm,
-        **_sums(sums),
+        sums=sums,
+        sums_stride=0 if sums is None else sums.stride(0),
         grad=grad,
         grad_alpha=grad_alpha,
         grad_node=grads,
         grad_stride=tuple(0 if found is None else found.stride(0) for found in grads),
         grad_edge_x=edge_x,
         grad_edge_score=edge_score,
-        scratch=_native.empty((room, call.heads), call.dtype),
-        record=_native.empty((call.num_dst, call.kernel.record, call.heads), call.dtype),
+        scratch=scratch,
+        record=record,
         capacity=room,
     )
+    _native.give_back(scratch, record)
     if parameter is not None and (parts := grads[parameter]) is not None:
         grads[parameter] = parts.sum(dim=0)
     return [*grads, edge_x, edge_score]
@@ -142,10 +147,6 @@ def in_one_part(call: Call) -> bool:
     return capacity(call) == call.graph.num_edges
 
 
-def _sums(sums: Tensor | None) -> dict[str, Any]:
-    return {} if sums is None else {"sums": sums, "sums_stride": sums.stride(0)}
-
-
 def _run(call: Call, operands: Sequence[Tensor | None], backward: bool, **arguments: Any) -> None:
     """Call the kernel in one direction."""
     nodes, (edge_x, edge_score, bias) = list(operands[:3]), operands[3:]
@@ -159,7 +160,7 @@ def _run(call: Call, operands: Sequence[Tensor | None], backward: bool, **argume
         dropout=call.dropout,
         seed=0 if call.seed is None else int(call.seed),
         node=nodes,
-        stride=tuple(0 if one is None else one.stride(0) for one in nodes),
+        stride=tuple([0 if one is None else one.stride(0) for one in nodes]),
         edge_x=edge_x,
         edge_score=edge_score,
         bias=bias,

@@ -11,8 +11,8 @@ the definition in plain torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -31,7 +31,7 @@ __all__ = ["Call", "Operand", "as_read", "fused", "incoming"]
 Operand = Tensor | Projection | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Call:
     """What is asked of a kernel, besides its operands.
 
@@ -40,7 +40,9 @@ class Call:
     """
 
     score: type[Score]
-    """Class of the score, with its kernel."""
+    """Class of the score."""
+    kernel: Kernel
+    """Its kernel."""
     setting: float
     """Number that it takes."""
     implementation: str
@@ -73,18 +75,12 @@ class Call:
     """Whether the sums are asked for."""
     wants_alpha: bool
     """Whether the coefficients are asked for."""
+    graph: Graph = field(init=False)
+    """The graph, once :meth:`prepare` was called."""
 
-    @property
-    def kernel(self) -> Kernel:
-        """The kernel."""
-        kernel = self.score.kernel
-        assert kernel is not None
-        return kernel
-
-    @cached_property
-    def graph(self) -> Graph:
-        """The prepared graph."""
-        return prepare(
+    def prepare(self) -> None:
+        """Make the graph ready."""
+        self.graph = prepare(
             self.edge_index,
             num_src=self.num_src,
             num_dst=self.num_dst,
@@ -153,9 +149,9 @@ class _Matrix(NamedTuple):
 class _Plan(NamedTuple):
     """How the operands of a kernel follow from the inputs of the node."""
 
-    direct: tuple[int | None, ...]
+    direct: list[int | None]
     """Of every operand the place of the input that it is, if it is one."""
-    matrices: tuple[_Matrix, ...]
+    matrices: list[_Matrix]
     """The other operands."""
 
 
@@ -169,38 +165,29 @@ def fused(call: Call, operands: Sequence[Operand]) -> tuple[Tensor | None, Tenso
     Returns:
         Sums ``[N_dst, H, C]`` and coefficients ``[E + num_self_loops, H]``, where asked for.
     """
-    inputs: dict[int, int] = {}
-    tensors: list[Tensor] = []
-
-    def place(tensor: Tensor) -> int:
-        if (found := inputs.get(id(tensor))) is None:
-            found = inputs[id(tensor)] = len(tensors)
-            tensors.append(tensor)
-        return found
-
+    call.prepare()
+    place: dict[Tensor | None, Any] = {None: None}  # tensors are equal to themselves only
     direct: list[int | None] = []
     blocks: dict[int, list[_Block]] = {}
     for slot, operand in enumerate(operands):
-        if isinstance(operand, Projection):
-            before = blocks.setdefault(place(operand.x), [])
-            start = before[-1].start + before[-1].size if before else 0
-            size = operand.heads * (call.width if operand.att is None else 1)
-            before.append(
-                _Block(
-                    slot,
-                    start,
-                    size,
-                    place(operand.weight),
-                    None if operand.bias is None else place(operand.bias),
-                    None if operand.att is None else place(operand.att),
-                )
-            )
-            direct.append(None)
-        else:
-            direct.append(None if operand is None else place(operand))
-    matrices = (_Matrix(x, found[-1].start + found[-1].size, found) for x, found in blocks.items())
+        if not isinstance(operand, Projection):
+            direct.append(place.setdefault(operand, len(place) - 1))
+            continue
+        direct.append(None)
+        x, weight, bias, scorer = (operand.x, operand.weight, operand.bias, operand.att)
+        before = blocks.setdefault(place.setdefault(x, len(place) - 1), [])
+        start = before[-1].start + before[-1].size if before else 0
+        size = operand.heads if scorer is not None else operand.heads * call.width
+        weight = place.setdefault(weight, len(place) - 1)
+        bias = place.setdefault(bias, len(place) - 1)
+        scorer = place.setdefault(scorer, len(place) - 1)
+        before.append(_Block(slot, start, size, weight, bias, scorer))
+    matrices = []
+    for k, found in blocks.items():
+        matrices.append(_Matrix(k, found[-1].start + found[-1].size, found))
+    del place[None]
     out: tuple[Tensor | None, Tensor | None] = _Attend.apply(  # type: ignore[no-untyped-call]
-        call, _Plan(tuple(direct), tuple(matrices)), *tensors
+        call, _Plan(direct, matrices), *place
     )
     return out
 
@@ -210,7 +197,9 @@ class _Attend(torch.autograd.Function):
     def forward(
         ctx: Any, call: Call, plan: _Plan, *inputs: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
-        projected = [_project(matrix, inputs, call) for matrix in plan.matrices]
+        projected = []
+        for matrix in plan.matrices:
+            projected.append(_project(matrix, inputs, call))
         operands = _operands(call, plan, inputs, projected)
         differentiable = any(ctx.needs_input_grad)
         sums = _room_for_sums(call, plan, operands) if differentiable else None
@@ -222,6 +211,8 @@ class _Attend(torch.autograd.Function):
             ctx.set_materialize_grads(False)
             # What hooks have been given may be read again.
             ctx.is_private = torch._C._autograd._top_saved_tensors_default_hooks(False) is None
+        else:
+            _native.give_back(*projected)
         if out is not None and (out.dtype != call.out_dtype or call.width != call.channels):
             out = out[..., : call.channels].to(call.out_dtype).contiguous()
         return out, alpha
@@ -241,7 +232,8 @@ class _Attend(torch.autograd.Function):
         grad, grad_alpha = incoming(call, grads)
         # torch's AOTAutograd asks the same before it writes into buffers of its own.
         kept = torch._C._autograd._get_current_graph_task_keep_graph()
-        replace = ctx.is_private and not kept and len(projected) > 0 and cpu.in_one_part(call)
+        private = ctx.is_private and not kept and call.implementation == "cpu"
+        replace = private and len(projected) > 0 and cpu.in_one_part(call)
         room = [one if replace else _native.empty(one.shape, one.dtype) for one in projected]
         places = _places(call, plan, room)
         late, borrowed = call.kernel.late, None
@@ -253,7 +245,10 @@ class _Attend(torch.autograd.Function):
             borrowed.copy_(found[late])
             places[late] = borrowed
         found.append(_gradient_of_bias(operands[5], grad))
-        return None, None, *_pull_back(call, plan, inputs, room, places, found, needed)
+        pulled = _pull_back(call, plan, inputs, room, places, found, needed)
+        if private:
+            _native.give_back(*projected, sums)
+        return None, None, *pulled
 
 
 def incoming(call: Call, grads: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
@@ -267,17 +262,16 @@ def incoming(call: Call, grads: Sequence[Tensor | None]) -> tuple[Tensor | None,
 def as_read(call: Call, operands: Sequence[Tensor | None]) -> list[Tensor | None]:
     """Operands as kernels read them: of one type, rows contiguous, channels filled up."""
     found: list[Tensor | None] = []
-    for slot, operand in enumerate(operands):
-        if operand is None:
-            found.append(None)
-            continue
-        one = _computed(operand, call)
-        if one.dim() == 3 or slot in (5, call.kernel.parameter):
-            one = _filled(one, call.width)
-        by_row = one.dim() > 1 and slot in (0, 1, 2, 5) and slot != call.kernel.parameter
-        found.append(
-            _native.rows(one) if by_row and (slot < 5 or one.dim() == 3) else one.contiguous()
-        )
+    for slot, one in enumerate(operands):
+        if one is not None:
+            is_parameter = slot == call.kernel.parameter
+            one = one if one.dtype == call.dtype and not one.is_neg() else _computed(one, call)
+            if call.width != call.channels and (one.dim() == 3 or slot == 5 or is_parameter):
+                one = _filled(one, call.width)
+            if not one.is_contiguous():
+                by_row = not is_parameter and (slot < 3 or (slot == 5 and one.dim() == 3))
+                one = _native.rows(one) if by_row else one.contiguous()
+        found.append(one)
     return found
 
 
@@ -298,16 +292,15 @@ def _filled(tensor: Tensor, width: int) -> Tensor:
 def _project(matrix: _Matrix, inputs: Sequence[Tensor], call: Call) -> Tensor:
     """The linear maps of a matrix, side by side."""
     x, weight = inputs[matrix.x], _weights(matrix, inputs, call)
-    out = _native.empty((x.size(0), matrix.width), call.dtype)
-    if all(block.bias is None for block in matrix.blocks):
+    out = _native.borrow((x.size(0), matrix.width), call.dtype)
+    biases = [block.bias for block in matrix.blocks]
+    if biases.count(None) == len(biases):
         return torch.mm(x, weight.t(), out=out)
-    biases = [
-        weight.new_zeros(block.size)
-        if block.bias is None
-        else _fill_heads(inputs[block.bias], call)
-        for block in matrix.blocks
-    ]
-    return torch.addmm(torch.cat(biases), x, weight.t(), out=out)
+    parts = []
+    for block in matrix.blocks:
+        bias = None if block.bias is None else _fill_heads(inputs[block.bias], call)
+        parts.append(weight.new_zeros(block.size) if bias is None else bias)
+    return torch.addmm(torch.cat(parts), x, weight.t(), out=out)
 
 
 def _weights(matrix: _Matrix, inputs: Sequence[Tensor], call: Call) -> Tensor:
@@ -336,11 +329,10 @@ def _operands(
 ) -> list[Tensor | None]:
     """All operands as kernels read them."""
     operands = as_read(call, [None if k is None else inputs[k] for k in plan.direct])
-    places = _places(call, plan, projected)
-    return [
-        place if operand is None else operand
-        for operand, place in zip(operands, places, strict=True)
-    ]
+    for slot, place in enumerate(_places(call, plan, projected)):
+        if place is not None:
+            operands[slot] = place
+    return operands
 
 
 def _places(call: Call, plan: _Plan, matrices: Sequence[Tensor]) -> list[Tensor | None]:
@@ -350,7 +342,7 @@ def _places(call: Call, plan: _Plan, matrices: Sequence[Tensor]) -> list[Tensor 
         for slot, start, size, _, _, scorer in matrix.blocks:
             columns = memory[:, start : start + size]
             if scorer is None:
-                columns = columns.view(len(columns), call.heads, call.width)
+                columns = columns.view(-1, call.heads, call.width)
             places[slot] = columns if slot not in (3, 4) else columns.contiguous()
     return places
 
@@ -366,7 +358,7 @@ def _room_for_sums(call: Call, plan: _Plan, operands: Sequence[Tensor | None]) -
     shape = (call.num_dst, call.heads, call.width)
     if call.implementation == "gpu":
         return torch.empty(shape, dtype=call.dtype, device=call.edge_index.device)
-    return _native.empty(shape, call.dtype)
+    return _native.borrow(shape, call.dtype)
 
 
 def _spare(operand: Tensor, sums: Tensor | None) -> Tensor:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
@@ -12,7 +9,6 @@ from torch.nn.functional import linear
 __all__ = ["Projection"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Projection:
     r"""An operand that is a linear map of features, in the place of the result.
 
@@ -29,27 +25,30 @@ class Projection:
             there is no bias.
     """
 
-    x: Tensor
-    weight: Tensor
-    bias: Tensor | None
-    heads: int
-    att: Tensor | None = None
+    __slots__ = ("att", "bias", "heads", "shape", "weight", "x")
 
-    @property
-    def shape(self) -> Sequence[int]:
+    def __init__(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        heads: int,
+        att: Tensor | None = None,
+    ) -> None:
+        self.x = x
+        self.weight = weight
+        self.bias = bias
+        self.heads = heads
+        self.att = att
+        self.shape: tuple[int, ...] = (x.shape[0], heads)
         """Shape of the operand, ``[N, H, C]`` or ``[N, H]``."""
-        shape = (self.x.size(0), self.heads, self.weight.size(0) // self.heads)
-        return shape if self.att is None else shape[:2]
+        if att is None:
+            self.shape = (*self.shape, weight.shape[0] // heads)
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of the operand."""
         return self.weight.dtype
-
-    @property
-    def parts(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """What it is made of."""
-        return self.x, self.weight, self.bias, self.att
 
     def compute(self) -> Tensor:
         """The operand, by torch's own ops."""

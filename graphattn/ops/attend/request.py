@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphattn.ops import _native
 from graphattn.ops._dispatch import choose
-from graphattn.ops._transforms import refuse_tracing, takes_kernels
+from graphattn.ops._transforms import takes_kernels
 from graphattn.ops.attend import compiled, reference
 from graphattn.ops.attend.given_score import GivenScore, GivenWeight
 from graphattn.ops.attend.node import Call, Operand, fused
@@ -58,11 +58,10 @@ class Request:
 
     def run(self) -> tuple[Tensor | None, Tensor | None]:
         """Sums ``[N_dst, H, C]`` and coefficients ``[E + num_self_loops, H]``, where asked for."""
-        refuse_tracing(self.op)
         implementation = choose(self.op, self.edge_index.device.type).implementation
-        if implementation == "cpu" or implementation == "gpu":
+        if implementation in ("cpu", "gpu"):
             if not torch.compiler.is_compiling():
-                if takes_kernels(self._tensors()) and self._is_not_empty():
+                if takes_kernels(self._tensors()):
                     return self._by_kernel(implementation)
             elif not torch.compiler.is_exporting():
                 return self._computed()._by_kernel(implementation)
@@ -82,19 +81,15 @@ class Request:
         else:
             check_nodes(self.edge_index, num_src=self.num_src, num_dst=self.num_dst)
 
-    def _tensors(self) -> Iterator[Tensor | None]:
+    def _tensors(self) -> list[Tensor | None]:
         """All tensors."""
-        yield self.edge_index
-        yield self.seed
+        found: list[Tensor | None] = [self.edge_index, self.seed]
         for operand in (self.values, self.bias, *self.score.operands().values()):
             if isinstance(operand, Projection):
-                yield from operand.parts
+                found += (operand.x, operand.weight, operand.bias, operand.att)
             else:
-                yield operand
-
-    def _is_not_empty(self) -> bool:
-        operands = (self.values, *self.score.operands().values())
-        return all(0 not in one.shape[1:] for one in operands if one is not None)
+                found.append(operand)
+        return found
 
     def _computed(self) -> Request:
         """The same with its projections computed."""
@@ -147,16 +142,20 @@ class Request:
         if values is None and kernel.same_channels:
             # Not read, but of the shape that the kernel knows.
             values = nodes[0]
-        nodes = [values, *nodes, None, None][:3]
-        edge_x, edge_score = (
-            None if name is None else getattr(score, name)
-            for name in (kernel.edge_x, kernel.edge_score)
-        )
-        first = next(one for one in (*nodes, edge_score) if one is not None)
+        edge_x: Any = None if kernel.edge_x is None else getattr(score, kernel.edge_x)
+        edge_score: Any = None if kernel.edge_score is None else getattr(score, kernel.edge_score)
+        operands = [values, *nodes, None, None][:3]
+        operands += (edge_x, edge_score, self.bias)
+        first = values if values is not None else [*nodes, edge_score][0]
         channels = 1 if values is None else values.shape[2]
-        pads = implementation == "cpu" and _native.wants_padding(channels)
+        heads, width = first.shape[1], channels
+        if heads == 0 or channels == 0:
+            return self._computed()._by_definition()
+        if implementation == "cpu" and _native.wants_padding(channels):
+            width += -channels % _native.LANES
         call = Call(
             type(score),
+            kernel,
             0.0 if kernel.setting is None else float(getattr(score, kernel.setting)),
             implementation,
             self.edge_index,
@@ -164,9 +163,9 @@ class Request:
             self.num_src,
             self.num_dst,
             self.num_self_loops,
-            first.shape[1],
+            heads,
             channels,
-            channels + -channels % _native.LANES if pads else channels,
+            width,
             self.dropout,
             self.seed,
             torch.promote_types(first.dtype, torch.float32),
@@ -174,7 +173,6 @@ class Request:
             self.values is not None,
             self.wants_alpha,
         )
-        operands = [*nodes, edge_x, edge_score, self.bias]
         if torch.compiler.is_compiling():
             return compiled.fused(call, [_tensor(one) for one in operands])
         if implementation == "gpu":
@@ -232,7 +230,7 @@ def check(
     """
     if not isinstance(score, Score):
         raise TypeError(f"'score' must be a Score, got {type(score).__name__}")
-    if num_dst is not None:
+    if num_dst is not None and type(num_dst) is not int:
         check_count(num_dst, "num_dst")
     sizes: dict[str, int | None] = {
         "dst": num_dst,
@@ -260,7 +258,9 @@ def check(
     if named:
         check_values(edge_index, **named)
     if (kernel := score.kernel) is not None and kernel.setting is not None:
-        check_slope(getattr(score, kernel.setting), kernel.setting)
+        setting = getattr(score, kernel.setting)
+        if not (type(setting) is float and abs(setting) < 1e38):
+            check_slope(setting, kernel.setting)
     num_dst = sizes["dst"]
     if num_dst is None:
         raise ValueError(
@@ -271,7 +271,10 @@ def check(
     if num_src is None:
         # Nothing is read of the sources.
         num_src = max(num_dst, int(edge_index.max()) + 1 if edge_index.numel() > 0 else 0)
-    check_self_loops(num_self_loops, min(num_src, num_dst))
+    if num_dst < 0:
+        check_count(num_dst, "num_dst")
+    if type(num_self_loops) is not int or not 0 <= num_self_loops <= min(num_src, num_dst):
+        check_self_loops(num_self_loops, min(num_src, num_dst))
     if bias is not None and values is not None and not isinstance(bias, Projection):
         check_bias(bias, num_dst, values.shape[1:])
         check_values(edge_index, bias=bias)

@@ -343,6 +343,7 @@ def test_interpreted_kernels_too(name: str) -> None:
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("name", ["gat", "gatv2", "dot", "gat of maps", "aero_propagate"])
 def test_tracing_is_refused_with_a_way_out(name: str) -> None:
     op, shapes = OPS[name]
