@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Usage", "memory_of_step"]
+__all__ = ["Usage", "memory_of_process", "memory_of_step"]
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -22,6 +22,13 @@ class Usage(NamedTuple):
     """Most that was resident at any time, beyond what was before the step."""
     held: float
     """What was resident between forward and backward, beyond what was before the step."""
+
+
+def memory_of_process(
+    forward: Callable[[], Any], backward: Callable[[Any], object] | None
+) -> Usage | None:
+    """The same as :func:`memory_of_step`, with what the process held before."""
+    return _run(forward, backward, beyond=False)
 
 
 def memory_of_step(
@@ -38,12 +45,18 @@ def memory_of_step(
     Returns:
         What the step took; ``None`` where the system does not tell (the step is not run then).
     """
+    return _run(forward, backward, beyond=True)
+
+
+def _run(
+    forward: Callable[[], Any], backward: Callable[[Any], object] | None, *, beyond: bool
+) -> Usage | None:
     if not (_CLEAR.exists() and _STATUS.exists()):
         return None
     gc.collect()
     _give_back()
     _CLEAR.write_text("5")
-    before = _resident("VmRSS")
+    before = _resident("VmRSS") if beyond else 0
     out = forward()
     # What malloc keeps for itself after temporaries is not held for backward.
     _give_back()

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from graphattn.bench import aero, cora_step, gpu, sampler
+from graphattn.bench import aero, cora_step, gpu, products, sampler
 from graphattn.bench.case import Case, Goal, Kinds, Lineup, Settings
 from graphattn.bench.goals import faster_than, less_memory_than, of_the_floor, peak_at_most
 from graphattn.bench.graphs import CORA_SIZED, LARGE, TWELVE_MILLION
@@ -21,7 +21,7 @@ from graphattn.bench.layers import (
     ours_alone,
 )
 
-__all__ = ["GROUPS"]
+__all__ = ["BY_NAME_ONLY", "GROUPS"]
 
 _Maker = Callable[[LayerKind, LayerInputs, Settings], Lineup]
 
@@ -185,6 +185,18 @@ GROUPS: Mapping[str, tuple[Case, ...]] = MappingProxyType(
             ),
         ),
         "gpu": _gpu(),
+        "products": (
+            Case(
+                "products",
+                f"power-law graph, {products.NODES:,} nodes, {products.EDGES:,} edges, "
+                f"{products.FEATURES} features, forward, backward, Adam",
+                products.lineup,
+                (products.epoch_s(), products.peak_gib()),
+                repeats=1,
+            ),
+        ),
     }
 )
 """Cases by group."""
+BY_NAME_ONLY = ("products",)
+"""Groups that run only when they are named: they take minutes and most of a machine's memory."""

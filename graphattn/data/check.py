@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from graphattn.data import _files
 from graphattn.data._card import Card
 from graphattn.data._splits import MASKS
+from graphattn.ops.checks import check_csr
 
 __all__ = ["check_card", "check_data", "check_files"]
 
@@ -108,11 +109,24 @@ def _feature_problems(x: Tensor) -> Iterator[ValueError | TypeError]:
     if not x.is_floating_point():
         yield TypeError(f"'x' must have a floating dtype, got {x.dtype}")
         return
+    if (problem := _pattern_problem(x, "x")) is not None:
+        yield problem
+        return
     values = x if x.layout == torch.strided else (x.coalesce() if x.is_sparse else x).values()
     finite = values.isfinite()
     if not finite.all():
         bad = values[~finite]
         yield ValueError(f"'x' must be finite, got {bad[0].item()} ({bad.numel()} such value(s))")
+
+
+def _pattern_problem(matrix: Tensor, name: str) -> ValueError | None:
+    """What is wrong with the pattern of a compressed matrix."""
+    if matrix.layout in (torch.sparse_csr, torch.sparse_csc):
+        try:
+            check_csr(matrix, name)
+        except ValueError as error:
+            return error
+    return None
 
 
 def _edge_attr_problems(edge_attr: Tensor, edge_index: Tensor) -> Iterator[ValueError]:
@@ -137,6 +151,8 @@ def _edge_problems(edge_index: Tensor, num_nodes: int) -> Iterator[ValueError | 
                 f"a sparse 'edge_index' must have shape [{num_nodes}, {num_nodes}], "
                 f"got {list(edge_index.shape)}"
             )
+        elif (problem := _pattern_problem(edge_index, "edge_index")) is not None:
+            yield problem
         return
     if edge_index.dtype not in (torch.int64, torch.int32):
         yield TypeError(f"'edge_index' must have an integer dtype, got {edge_index.dtype}")

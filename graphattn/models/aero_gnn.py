@@ -12,6 +12,7 @@ from torch_geometric.typing import Adj
 from graphattn.nn import AEROConv, Linear
 from graphattn.nn.conv._edges import as_edge_list, with_weights
 from graphattn.ops import sparse_dropout
+from graphattn.ops.checks import check_tensor
 
 __all__ = ["AEROGNN"]
 
@@ -109,6 +110,7 @@ class AEROGNN(nn.Module):
             return self._read_out(self.conv(h, edge_index))
         edges, _ = as_edge_list(edge_index)
         z, (_, alpha) = self.conv(h, edges, return_attention_weights=True)
+        check_tensor(x, "x")
         size = (x.size(0), x.size(0))
         weights = [with_weights(edge_index, edges, step, size) for step in alpha.unbind(1)]
         return self._read_out(z), weights

@@ -11,6 +11,7 @@ from torch_geometric.typing import Adj
 
 from graphattn.nn import AttentionConv, GATConv, GATv2Conv
 from graphattn.ops import sparse_dropout
+from graphattn.ops.checks import check_tensor
 
 __all__ = ["GAT", "GATv2"]
 
@@ -115,7 +116,7 @@ class GAT(BasicGNN):
         # PyG sets the flag before it makes the layer that maps to `out_channels`.
         if getattr(self, "_is_conv_to_out", False):
             kwargs |= {"heads": out_heads, "concat": False}
-        elif out_channels % heads == 0:
+        elif heads > 0 and out_channels % heads == 0:
             out_channels //= heads
             kwargs |= {"heads": heads}
         else:
@@ -151,8 +152,10 @@ class GAT(BasicGNN):
             these and one ``(edge_index, alpha)`` per layer.
 
         Raises:
+            TypeError: If ``x`` is no tensor.
             ValueError: If the width of ``x`` is not ``in_channels``; see also the layer.
         """
+        check_tensor(x, "x")
         states: list[Tensor] = []
         weights: list[Any] = []
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):

@@ -56,7 +56,9 @@ class Linear(pyg.Linear):
                 f"'x' has {x.shape[-1]} features per node, expected {self.in_channels} "
                 "('in_channels')"
             )
-        if x.dtype != self.weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        if x.dtype != self.weight.dtype and (
+            x.is_meta or not torch.is_autocast_enabled(x.device.type)
+        ):
             raise TypeError(
                 f"'x' is {x.dtype}, but the layer's weights are {self.weight.dtype}; convert one "
                 "of them, as by .to(torch.float32)"
@@ -116,6 +118,7 @@ def plan_map(
         not is_plain(one)
         or x.layout != torch.strided
         or x.dim() != 2
+        or x.is_meta
         or torch.is_autocast_enabled(x.device.type)
         or one.weight.dtype.itemsize < 4
         or (scorers and one.bias is not None)

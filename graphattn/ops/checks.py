@@ -14,6 +14,7 @@ from graphattn.ops.kept import kept
 __all__ = [
     "check_bias",
     "check_count",
+    "check_csr",
     "check_draw",
     "check_edge_index",
     "check_nodes",
@@ -21,6 +22,7 @@ __all__ = [
     "check_self_loops",
     "check_shape",
     "check_slope",
+    "check_tensor",
     "check_values",
     "plain",
 ]
@@ -141,6 +143,34 @@ def check_count(count: int, name: str) -> None:
         raise ValueError(f"'{name}' must not be negative, got {count}")
 
 
+def check_csr(x: Tensor, name: str) -> None:
+    """Check once per matrix that the pattern of a ``torch.sparse_csr`` or CSC matrix is one.
+
+    torch makes such matrices without looking, and its products read whatever memory that points to.
+
+    Raises:
+        ValueError: If pointers do not rise from 0 to the number of entries, or an index is outside.
+    """
+    by_row = x.layout == torch.sparse_csr
+    index = x.col_indices() if by_row else x.row_indices()
+    if torch.compiler.is_compiling() or is_transformed() or index.device.type != "cpu":
+        return
+    kept(index, "pattern", lambda: _check_pattern(x, name, index), owner=x)
+
+
+def _check_pattern(x: Tensor, name: str, index: Tensor) -> None:
+    by_row = x.layout == torch.sparse_csr
+    ptr = x.crow_indices() if by_row else x.ccol_indices()
+    rows, columns = x.shape[:2] if by_row else x.shape[1::-1]
+    rises = len(ptr) == rows + 1 and ptr[0] == 0 and bool((ptr.diff() >= 0).all())
+    if not rises or ptr[-1] != len(index):
+        raise ValueError(
+            f"'{name}' is an invalid {x.layout} matrix: its {rows + 1} pointers must rise from 0 "
+            f"to {len(index)}, the number of its entries"
+        )
+    check_range(index, f"{name}.{'col' if by_row else 'row'}_indices()", columns)
+
+
 def check_draw(dropout: float, seed: Tensor | None) -> None:
     """Check the probability and the seed of a dropout.
 
@@ -204,6 +234,16 @@ def check_shape(tensor: Tensor, name: str, shape: tuple[int | None, ...]) -> Non
     if not fits:
         words = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"'{name}' must have shape [{words}], got {list(tensor.shape)}")
+
+
+def check_tensor(tensor: object, name: str) -> None:
+    """Check that something is a tensor, of any kind.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"'{name}' must be a tensor, got {type(tensor).__name__}")
 
 
 def check_values(edge_index: Tensor, **values: Any) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graphattn.ops.checks import check_count, check_edge_index
 from graphattn.ops.kept import kept
 
 __all__ = ["Looped", "append_self_loops", "looped"]
@@ -35,6 +36,10 @@ def append_self_loops(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tenso
         edge_index: Sources and destinations. Shape ``[2, E]``.
         num_nodes: Number of nodes ``n`` that shall have a loop: 0 to n - 1.
 
+    Raises:
+        TypeError: If ``edge_index`` does not hold ``int32`` or ``int64``.
+        ValueError: If its shape is not ``[2, E]``, or ``num_nodes`` is negative.
+
     Returns:
         The edges with the loops behind them, shape ``[2, E + n]``, and a mask that is True for
         the edges that count, shape ``[E + n]``. Exactly one counted loop enters each of the nodes.
@@ -44,6 +49,8 @@ def append_self_loops(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tenso
         >>> edge_index.tolist(), counted.tolist()
         ([[0, 1, 0, 1], [0, 0, 0, 1]], [True, True, False, True])
     """
+    edge_index = check_edge_index(edge_index)
+    check_count(num_nodes, "num_nodes")
     src, dst = edge_index
     num_edges = edge_index.size(1)
     nodes = torch.arange(num_nodes, dtype=edge_index.dtype, device=edge_index.device)

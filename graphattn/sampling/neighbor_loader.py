@@ -12,6 +12,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
 from graphattn.ops import build_csr, sample_neighbors
+from graphattn.ops.checks import plain
 from graphattn.ops.sample.random import combine
 from graphattn.sampling._part import part_of
 
@@ -234,7 +235,7 @@ def _input_nodes(
     if input_nodes is None:
         nodes = torch.arange(num_nodes)
         return nodes, nodes
-    given = torch.as_tensor(input_nodes).cpu()
+    given = plain(torch.as_tensor(input_nodes), "input_nodes").cpu()
     if given.dtype == torch.bool:
         if given.shape != (num_nodes,):
             raise ValueError(

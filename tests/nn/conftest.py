@@ -14,12 +14,14 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from torch_geometric import EdgeIndex
 from torch_geometric.explain import AttentionExplainer, Explainer, GNNExplainer
+from torch_geometric.nn import MessagePassing
 from torch_geometric.testing import assert_module
 from torch_geometric.utils import (
     to_edge_index,
@@ -27,6 +29,8 @@ from torch_geometric.utils import (
     to_torch_csc_tensor,
     to_torch_csr_tensor,
 )
+
+from graphattn.ops import _native, graph
 
 Layer = Callable[..., torch.nn.Module]
 
@@ -314,6 +318,244 @@ def compiles_without_a_graph_break(layer: Layer, peer: Layer) -> None:
         assert_same(gradients(compiled, features(), edges, attr), expected, atol=1e-5, rtol=1e-4)
 
 
+def trains_compiled_at_any_width(layer: Layer, peer: Layer) -> None:
+    for channels, options in (
+        (8, {}),
+        (7, {"heads": 3}),
+        (4, {"heads": 2, "concat": False}),
+        (8, {"residual": True, "bias": False}),
+        (16, {"share_weights": True}),
+        (8, {"beta": True, "heads": 2}),
+        (8, {"flow": "target_to_source"}),
+    ):
+        if not all(takes(layer, option) or option == "flow" for option in options):
+            continue
+        torch._dynamo.reset()
+        conv = layer(WIDTH, channels, **options)
+        compiled = torch.compile(conv, fullgraph=True, backend="aot_eager")
+        expected = gradients(conv, features(), EDGES)
+        assert_same(gradients(compiled, features(), EDGES), expected, atol=1e-5, rtol=1e-4)
+
+
+def twins(layer: Layer, peer: Layer, *args: Any, **options: Any) -> list[torch.nn.Module]:
+    """Ours and the peer's with the same weights, in float64."""
+    theirs = peer(*args, **options).double()
+    ours = layer(*args, **options).double()
+    ours.load_state_dict(theirs.state_dict())
+    return [ours, theirs]
+
+
+def allows_what_autograd_allows(layer: Layer, peer: Layer) -> None:
+    x, direction = features().double(), torch.randn(NUM_NODES, WIDTH).double()
+    found: list[list[Tensor]] = []
+    for conv in twins(layer, peer, WIDTH, 4, heads=2):
+        # By name: they come in another order.
+        weights = [parameter for _, parameter in sorted(conv.named_parameters())]
+        leaf = x.clone().requires_grad_()
+        # In-place activations and a penalty on the gradient.
+        out = torch.relu_(conv(leaf, LOOP_FREE))
+        (slope,) = torch.autograd.grad(out.sum(), leaf, create_graph=True)
+        grads = torch.autograd.grad(out.sum() + (slope**2).sum(), weights, allow_unused=True)
+        results = [out.detach(), slope.detach(), *(g for g in grads if g is not None)]
+
+        def value(x: Tensor, conv: torch.nn.Module = conv) -> Tensor:
+            return conv(x, LOOP_FREE).sin().sum()
+
+        results.append(torch.func.grad(value)(x))
+        results.append(torch.func.jvp(value, (x,), (direction,))[1])
+        results.append(torch.func.jacrev(torch.func.grad(value))(x))
+        results.append(torch.func.vmap(value)(torch.stack([x, 2 * x])))
+        state = {name: torch.stack([p, 2 * p]) for name, p in conv.state_dict().items()}
+
+        def member(state: dict[str, Tensor], conv: torch.nn.Module = conv) -> Tensor:
+            out: Tensor = torch.func.functional_call(conv, state, (x, LOOP_FREE))
+            return out
+
+        results.append(torch.func.vmap(member)(state))
+        out = conv(leaf, LOOP_FREE).sum(dim=1)
+        batched = torch.autograd.grad(
+            out, leaf, torch.eye(NUM_NODES).double(), is_grads_batched=True
+        )
+        found.append([*results, *batched])
+    mine = {name: None for name, _ in twins(layer, peer, WIDTH, 4)[0].named_parameters()}
+    assert mine  # parameters come in another order: compare their gradients by sorted norms
+    ours, theirs = found
+    count = len(ours) - 8
+    for one, other in zip(ours[:2] + ours[-6:], theirs[:2] + theirs[-6:], strict=True):
+        torch.testing.assert_close(one, other)
+    norms = [sorted(float(g.norm()) for g in each[2 : 2 + count]) for each in found]
+    torch.testing.assert_close(torch.tensor(norms[0]), torch.tensor(norms[1]))
+
+
+def keeps_what_a_subclass_keeps(layer: Layer, peer: Layer) -> None:
+    class Keeping(layer):  # type: ignore[misc, valid-type]
+        def operands(self, *args: Any, **kwargs: Any) -> Any:
+            found = super().operands(*args, **kwargs)
+            self.values = found[0]
+            return found
+
+    conv, plain = Keeping(WIDTH, 8, heads=2), layer(WIDTH, 8, heads=2)
+    plain.load_state_dict(conv.state_dict())
+    x, y = (features().requires_grad_() for _ in range(2))
+    out = conv(x, EDGES)
+    before = conv.values.detach().clone()
+    (out.sum() + (conv.values**2).sum()).backward()
+    assert torch.equal(conv.values, before)
+    # The same with the penalty alone, computed anew.
+    values = plain.operands(y, y, None, NUM_NODES)[0]
+    (plain(y, EDGES).sum() + (values**2).sum()).backward()
+    torch.testing.assert_close(x.grad, y.grad)
+
+
+def honours_hooks_and_replacements_of_its_maps(layer: Layer, peer: Layer) -> None:
+    x, found = features().double(), []
+    for conv in twins(layer, peer, WIDTH, 4, heads=2):
+        seen: dict[str, list[Tensor]] = {}
+        maps = [(name, one) for name, one in conv.named_modules() if name.startswith("lin")]
+        for name, one in maps:
+            one.register_full_backward_hook(
+                lambda _, grad_in, grad_out, name=name, seen=seen: seen.setdefault(name, []).extend(
+                    [grad_in[0].clone(), grad_out[0].clone()]
+                )
+            )
+        leaf = x.clone().requires_grad_()
+        conv(leaf, LOOP_FREE).sin().sum().backward()
+        found.append([*(entry for name in sorted(seen) for entry in seen[name]), leaf.grad])
+        for _, one in maps:
+            one._backward_hooks.clear()
+            one.forward = lambda x, one=one: 2 * torch.nn.functional.linear(x, one.weight, one.bias)
+        found[-1].append(conv(x, LOOP_FREE))
+        for name, one in maps:
+            del one.forward
+            if name != "lin_beta":
+                torch.nn.utils.parametrize.register_parametrization(one, "weight", torch.nn.Tanh())
+        found[-1].append(conv(x, LOOP_FREE))
+    assert_same(*found)
+
+
+def honours_edge_updates(layer: Layer, peer: Layer) -> None:
+    if not hasattr(layer, "edge_update") or layer.edge_update is MessagePassing.edge_update:
+        conv = layer(WIDTH, 4)
+        conv.register_edge_update_forward_hook(lambda *_: None)
+        with pytest.raises(TypeError, match="computes its coefficients without 'edge_update'"):
+            conv(features(), EDGES)
+        return
+    x, edge_attr = features().double(), torch.randn(LOOP_FREE.size(1), 3).double()
+    for options in ({}, {"flow": "target_to_source"}, {"add_self_loops": False, "concat": False}):
+        found = []
+        for conv in twins(layer, peer, WIDTH, 4, heads=2, edge_dim=3, **options):
+            calls: list[Any] = []
+            conv.register_edge_update_forward_pre_hook(lambda _, given, c=calls: c.append(given[2]))
+            conv.register_edge_update_forward_hook(lambda _, given, out: out**2)
+            out, (_, alpha) = conv(x, LOOP_FREE, edge_attr, return_attention_weights=True)
+            assert len(calls) == 1
+            found.append([out, alpha, *(calls[0][k] for k in sorted(calls[0]) if k[-2:] == "_j")])
+        assert_same(*found)
+
+    names = ", ".join(inspect.signature(layer.edge_update).parameters)
+    scope: dict[str, Any] = {"layer": layer}
+    exec(  # a subclass as users write it, with the parameters of the method by name
+        f"class Cubed(layer):\n    def edge_update({names}):\n"
+        f"        return layer.edge_update({names}) ** 3\n",
+        scope,
+    )
+    cubed, plain = scope["Cubed"](WIDTH, 4).double(), layer(WIDTH, 4).double()
+    plain.load_state_dict(cubed.state_dict())
+    plain.register_edge_update_forward_hook(lambda _, given, out: out**3)
+    torch.testing.assert_close(cubed(x, EDGES), plain(x, EDGES))
+
+
+def equals_the_peer_backwards_and_with_any_aggregation(layer: Layer, peer: Layer) -> None:
+    x, edge_attr = features().double(), torch.randn(LOOP_FREE.size(1), 3).double()
+    for flow in ("source_to_target", "target_to_source"):
+        for aggr in ("add", "sum", "mean", "max"):
+            ours, theirs = twins(layer, peer, WIDTH, 4, heads=2, flow=flow, aggr=aggr, edge_dim=3)
+            expected = theirs(x, LOOP_FREE, edge_attr)
+            torch.testing.assert_close(ours(x, LOOP_FREE, edge_attr), expected)
+            out, (edges, alpha) = ours(x, LOOP_FREE, edge_attr, return_attention_weights=True)
+            _, (their_edges, their_alpha) = theirs(
+                x, LOOP_FREE, edge_attr, return_attention_weights=True
+            )
+            torch.testing.assert_close(out, expected)
+            assert torch.equal(edges, their_edges)
+            torch.testing.assert_close(alpha, their_alpha)
+            ours.register_message_forward_hook(lambda *_: None)
+            torch.testing.assert_close(ours(x, LOOP_FREE, edge_attr), expected)
+        # Loops that are there, one of them twice.
+        ours, theirs = (
+            twins(layer, peer, WIDTH, 4, aggr="mean", flow=flow, add_self_loops=True)
+            if (takes(layer, "add_self_loops"))
+            else twins(layer, peer, WIDTH, 4, aggr="mean", flow=flow)
+        )
+        torch.testing.assert_close(ours(x, EDGES), theirs(x, EDGES))
+    matrix = to_torch_csr_tensor(LOOP_FREE.flip(0), size=(NUM_NODES, NUM_NODES))
+    with pytest.raises(ValueError, match="flow='target_to_source' takes an edge list"):
+        ours(x, matrix)
+
+
+def prepares_a_graph_once(layer: Layer, peer: Layer) -> None:
+    if _native.why_missing() is not None:
+        pytest.skip("no native library")
+    sorts: list[Any] = []
+    sort = graph.sort_rows
+    simple = torch.unique(EDGES, dim=1).contiguous()
+    shape = (NUM_NODES, NUM_NODES)
+    index = EdgeIndex(simple, sparse_size=shape)
+    matrices = [
+        convert(simple.flip(0), size=shape)
+        for convert in (to_torch_coo_tensor, to_torch_csr_tensor, to_torch_csc_tensor)
+    ]
+    forms: list[Callable[[], Any]] = [
+        lambda: simple,
+        lambda: index,
+        *(lambda matrix=matrix: matrix for matrix in matrices),
+        lambda: simple.flip(0),
+        lambda: simple.clone(),
+        lambda: torch.stack([simple[0], simple[1]]),
+        lambda: simple[:, :6],
+        lambda: simple.int(),
+    ]
+    try:
+        graph.sort_rows = lambda *args: sorts.append(args) or sort(*args)
+        for flow in ("source_to_target", "target_to_source"):
+            for form in forms[:2] + forms[5:] if flow == "target_to_source" else forms:
+                for inference in (False, True):
+                    graph.forget_graphs()
+                    conv = layer(WIDTH, 4, flow=flow)
+                    sorts.clear()
+                    with torch.inference_mode(inference):
+                        for _ in range(3):
+                            conv(features(), form())
+                    assert len(sorts) == 1
+    finally:
+        graph.sort_rows = sort
+
+
+def sees_changes_behind_torch_s_back(layer: Layer, peer: Layer) -> None:
+    conv, array = layer(WIDTH, 4), EDGES.numpy().copy()
+    edges = torch.from_numpy(array)
+    for change in (
+        lambda: array.__setitem__((0, 0), 5),
+        lambda: edges.data.copy_(EDGES.flip(1)),
+        lambda: edges.data[1].fill_(2),
+    ):
+        conv(features(), edges)
+        change()
+        expected = conv(features(), torch.from_numpy(array.copy()))
+        assert torch.equal(conv(features(), edges), expected)
+
+
+def moves_to_meta_and_takes_numpy_s_integers(layer: Layer, peer: Layer) -> None:
+    conv = layer(np.int64(WIDTH), np.int32(4), heads=np.int64(2))
+    assert repr(conv) == repr(layer(WIDTH, 4, heads=2))
+    conv.to("meta")
+    out = conv(features().to("meta"), EDGES.to("meta"))
+    assert out.device.type == "meta"
+    assert out.shape == (NUM_NODES, 8)
+    conv.to_empty(device="cpu").reset_parameters()
+    assert conv(features(), EDGES).shape == (NUM_NODES, 8)
+
+
 def works_in_half_precision(layer: Layer, peer: Layer) -> None:
     conv, x = layer(WIDTH, 4, heads=2), features()
     expected = conv(x, EDGES)
@@ -404,6 +646,10 @@ def names_what_is_wrong(layer: Layer, peer: Layer) -> None:
         (TypeError, "'heads' must be a whole number, got '2'", lambda: layer(8, 4, heads="2")),
         (ValueError, "'in_channels' must be at least 1, or -1, got -5", lambda: layer(-5, 4)),
         (TypeError, "'x' must be a tensor or a pair", lambda: conv(x.numpy(), EDGES)),
+        (TypeError, "'x' must be a tensor or a pair", lambda: conv((x.numpy(), x), EDGES)),
+        (TypeError, "'x' is torch.float64, .*float32", lambda: conv(x.double(), EDGES)),
+        (TypeError, "'edge_attr' must be a tensor", lambda: with_attr(x, EDGES, 3)),
+        (TypeError, r"int32 or int64, got torch\.uint64", lambda: conv(x, EDGES.to(torch.uint64))),
         (
             ValueError,
             r"'edge_index' is a matrix of shape \[7, 7\], expected \[6, 6\]",
@@ -446,6 +692,15 @@ CHECKS = [
     survives_copies_and_checkpoints,
     recomputes_under_activation_checkpointing,
     names_what_is_wrong,
+    trains_compiled_at_any_width,
+    allows_what_autograd_allows,
+    keeps_what_a_subclass_keeps,
+    honours_hooks_and_replacements_of_its_maps,
+    honours_edge_updates,
+    equals_the_peer_backwards_and_with_any_aggregation,
+    prepares_a_graph_once,
+    sees_changes_behind_torch_s_back,
+    moves_to_meta_and_takes_numpy_s_integers,
 ]
 
 

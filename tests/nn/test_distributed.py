@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributed import destroy_process_group, init_process_group
+from torch.distributed import barrier, destroy_process_group, init_process_group
 from torch.nn.parallel import DistributedDataParallel
 
 import graphattn.nn
@@ -36,6 +36,9 @@ def worker(rank: int, folder: str) -> None:
         conv(features(rank), EDGES).square().sum().backward()
         grads[name] = [p.grad for p in conv.module.parameters()]
     torch.save(grads, Path(folder, f"{rank}.pt"))
+    # Neither process shall leave while the other one needs it, nor a reducer outlive its group.
+    del conv
+    barrier()
     destroy_process_group()
 
 

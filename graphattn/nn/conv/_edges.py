@@ -14,6 +14,7 @@ from torch_geometric.utils import (
     to_torch_csr_tensor,
 )
 
+from graphattn.ops.checks import check_csr
 from graphattn.ops.kept import kept
 
 __all__ = ["as_edge_list", "check_matrix", "with_weights"]
@@ -66,6 +67,7 @@ def _edges_of_matrix(matrix: Adj) -> tuple[Tensor, Tensor | None]:
     elif matrix.layout == torch.sparse_coo:
         pattern, values = matrix._indices(), matrix._values()
     else:
+        check_csr(matrix, "edge_index")
         by_row = matrix.layout == torch.sparse_csr
         pattern, values = matrix.col_indices() if by_row else matrix.row_indices(), matrix.values()
     vectors = values is not None and values.dim() > 1

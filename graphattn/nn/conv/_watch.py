@@ -65,4 +65,4 @@ def has_own_masks(conv: MessagePassing) -> bool:
 
 
 def _is_ours(method: Callable[..., Any]) -> bool:
-    return method.__module__.startswith("graphattn.nn.")
+    return (method.__module__ or "").startswith("graphattn.nn.")

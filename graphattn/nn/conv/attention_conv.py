@@ -302,6 +302,11 @@ class AttentionConv(MessagePassing):
         ):
             mask = self._mask_of_edges(len(counted)).view(-1, 1)
             return spmm(values, weight * mask, appended, num_dst=size[1]), alpha
+        if self.aggr not in ("add", "sum"):
+            # A message of zeros counts in a mean or a maximum.
+            rows = counted.nonzero().squeeze(1)
+            appended, weight = appended[:, rows], weight[rows]
+            edge_x = None if edge_x is None else edge_x[rows]
         if flipped and size[0] != size[1]:
             # PyG takes the number of sources for that of destinations, if messages flow backwards.
             values = pad(values, (0, 0, 0, 0, 0, max(size) - size[0]))
@@ -309,7 +314,9 @@ class AttentionConv(MessagePassing):
         else:
             sizes = size
         given = self._as_given(appended)
-        out = self.propagate(given, x=(values, None), alpha=weight, edge_x=edge_x, size=sizes)
+        # Explainers with messages of their own look at both ends.
+        x = (values, values if sizes[0] == sizes[1] else None)
+        out = self.propagate(given, x=x, alpha=weight, edge_x=edge_x, size=sizes)
         return out[: size[1]], alpha
 
     def _as_given(self, edges: Tensor) -> Tensor:

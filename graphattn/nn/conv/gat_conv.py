@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.functional import dropout
 from torch_geometric.nn.inits import glorot
+from torch_geometric.typing import OptPairTensor, OptTensor
 
 from graphattn.nn.conv.attention_conv import AttentionConv, MapByHead, Operands
 from graphattn.nn.linear import apply_map
@@ -73,6 +74,9 @@ class GATConv(AttentionConv):
         (torch.Size([3, 16]), [[0, 1, 0, 1, 2], [1, 2, 0, 1, 2]], torch.Size([5, 2]))
     """
 
+    edge_updater_type: ClassVar = {"alpha": OptPairTensor, "edge_attr": OptTensor}
+    """What :meth:`edge_update` is made from, as PyG's template wants to know."""
+
     def __init__(
         self,
         in_channels: int | tuple[int, int],
@@ -106,6 +110,7 @@ class GATConv(AttentionConv):
             raise ValueError(f"'value_dropout' must lie in [0, 1], got {value_dropout}")
         self.negative_slope = negative_slope
         self.value_dropout = value_dropout
+        in_channels, heads, out_channels = self.in_channels, self.heads, self.out_channels
         width = heads * out_channels
         if isinstance(in_channels, int):
             self.lin = self._linear(in_channels, width)

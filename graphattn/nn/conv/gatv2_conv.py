@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.functional import dropout
 from torch_geometric.nn.inits import glorot
+from torch_geometric.typing import OptTensor, PairTensor
 
 from graphattn.nn.conv.attention_conv import AttentionConv, MapByHead, Operands
 from graphattn.nn.linear import apply_map
@@ -68,6 +69,9 @@ class GATv2Conv(AttentionConv):
         torch.Size([5, 8])
     """
 
+    edge_updater_type: ClassVar = {"x": PairTensor, "edge_attr": OptTensor}
+    """What :meth:`edge_update` is made from, as PyG's template wants to know."""
+
     def __init__(
         self,
         in_channels: int | tuple[int, int],
@@ -99,6 +103,7 @@ class GATv2Conv(AttentionConv):
         )
         self.negative_slope = negative_slope
         self.share_weights = share_weights
+        in_channels, heads, out_channels = self.in_channels, self.heads, self.out_channels
         width = heads * out_channels
         in_src, in_dst = (in_channels,) * 2 if isinstance(in_channels, int) else in_channels
         if share_weights and in_src != in_dst:

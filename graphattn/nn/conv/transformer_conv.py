@@ -86,6 +86,7 @@ class TransformerConv(AttentionConv):
         self.has_bias = bias
         self.beta = beta and root_weight
         self.root_weight = root_weight
+        in_channels, heads, out_channels = self.in_channels, self.heads, self.out_channels
         width = heads * out_channels
         own = width if concat else out_channels
         in_src, in_dst = (in_channels,) * 2 if isinstance(in_channels, int) else in_channels

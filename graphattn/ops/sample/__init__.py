@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphattn.ops._dispatch import choose
-from graphattn.ops.checks import check_shape
+from graphattn.ops.checks import check_shape, plain
 from graphattn.ops.sample import cpu, reference
 from graphattn.ops.sample.reference import NeighborSample
 
@@ -63,6 +63,7 @@ def sample_neighbors(
         >>> sample.nodes.tolist(), sample.edge_index.tolist()
         ([1, 2], [[1], [0]])
     """
+    rowptr, col, seeds = plain(rowptr, "rowptr"), plain(col, "col"), plain(seeds, "seeds")
     _check_graph(rowptr, col)
     _check_seeds(seeds, rowptr)
     fan_outs = _checked_fan_outs(num_neighbors)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphattn.ops._dispatch import choose
-from graphattn.ops.checks import check_shape
+from graphattn.ops.checks import check_csr, check_shape
 from graphattn.ops.sparse_linear import cpu, reference
 
 __all__ = ["sparse_dropout", "sparse_linear"]
@@ -76,3 +76,4 @@ def _check_csr(x: Tensor) -> None:
     if x.layout != torch.sparse_csr:
         raise TypeError(f"'x' must be a torch.sparse_csr tensor, got layout {x.layout}")
     check_shape(x, "x", (None, None))
+    check_csr(x, "x")
