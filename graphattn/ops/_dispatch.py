@@ -9,12 +9,14 @@ this order, from :func:`use_implementation` or from ``GRAPHATTN_IMPLEMENTATION``
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -43,6 +45,8 @@ FAST_PATHS: Mapping[str, frozenset[str]] = MappingProxyType(
 _wishes: ContextVar[Mapping[str, str]] = ContextVar(
     "graphattn_implementation", default=MappingProxyType({})
 )
+
+_of_checkpoints: weakref.WeakKeyDictionary[Any, Mapping[str, str]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def choose(op: str, device: str) -> Choice:
         ValueError: If ``GRAPHATTN_IMPLEMENTATION`` names no implementation.
         RuntimeError: If an implementation is asked for and what it stands on is missing.
     """
-    wish = _wishes.get().get(op) or os.environ.get(ENVIRONMENT_SWITCH)
+    wish = _wishes_here().get(op) or os.environ.get(ENVIRONMENT_SWITCH)
     fastest = _OF_DEVICE.get(device)
     name = fastest if wish is None else _checked(wish)
     if name is None or name not in FAST_PATHS[op]:
@@ -115,6 +119,26 @@ def choose(op: str, device: str) -> Choice:
     interpreted = name == "gpu" and device == "cpu" and _triton.interprets()
     served = name if name == "scatter" or interpreted else "reference"
     return Choice(op, device, served, f"{wish!r} was asked for")
+
+
+def _wishes_here() -> Mapping[str, str]:
+    """What is asked for; inside of a checkpoint, what was when it ran first.
+
+    A checkpoint runs a function again in the backward pass, which may be outside of the ``with``
+    block of the first time; another implementation would save other tensors.
+    """
+    wishes = _wishes.get()
+    if not wishes and not _of_checkpoints:
+        return wishes
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    pack = None if hooks is None else hooks[0]
+    names = getattr(getattr(pack, "__code__", None), "co_freevars", ())
+    cells = dict(zip(names, getattr(pack, "__closure__", None) or (), strict=False))
+    if "frame" in cells:  # of torch.utils.checkpoint, in the first run
+        _of_checkpoints.setdefault(cells["frame"].cell_contents, wishes)
+    elif "target_frame_ref" in cells:  # and when it runs again
+        return _of_checkpoints.get(cells["target_frame_ref"].cell_contents(), wishes)
+    return wishes
 
 
 def choices(device: str) -> list[Choice]:

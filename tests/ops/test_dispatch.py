@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
 
-from graphattn.ops import _dispatch, _native, _triton
+from graphattn.ops import GATScore, _dispatch, _native, _triton, attend
 from graphattn.ops._dispatch import choices, choose, use_implementation
 
 needs_native = pytest.mark.skipif(
@@ -91,3 +93,20 @@ def test_torch_scatter_serves_whom_it_can(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(_dispatch, "find_spec", lambda name: None)
         with pytest.raises(RuntimeError, match="torch-scatter is not installed"):
             choose("spmm", "cpu")
+
+
+@pytest.mark.skipif(_native.why_missing() is not None, reason="no native library")
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("name", ["reference", "cpu"])
+def test_a_checkpoint_runs_again_as_it_did_first(name: str, reentrant: bool) -> None:
+    x, edges = torch.randn(4, 2, 3, requires_grad=True), torch.tensor([[0, 1, 2], [1, 2, 3]])
+    score = GATScore(torch.randn(4, 2), torch.randn(4, 2))
+    expected = torch.autograd.grad(attend(x, score, edges).square().sum(), x)[0]
+    with use_implementation(name):
+        out = checkpoint(lambda x: attend(x, score, edges), x, use_reentrant=reentrant)
+        plain = attend(x, score, edges)
+    other = "cpu" if name == "reference" else "reference"
+    with use_implementation(other):
+        out.square().sum().backward()
+    torch.testing.assert_close(x.grad, expected)
+    torch.testing.assert_close(out, plain)

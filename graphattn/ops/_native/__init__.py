@@ -22,12 +22,14 @@ __all__ = [
     "arguments",
     "borrow",
     "call",
+    "elu",
     "empty",
     "fingerprint",
     "give_back",
     "instruction_set",
     "kernel",
     "library",
+    "on_huge_pages",
     "pad_channels",
     "pointers",
     "rows",
@@ -46,6 +48,9 @@ BLOCK = 64
 
 HUGE = 1 << 22
 """Bytes from which on results are put on huge pages."""
+
+SCATTERED = 1 << 26
+"""Bytes from which on the addresses of random rows are found faster on huge pages."""
 
 SPARE_BYTES = 1 << 28
 """Memory that is kept for :func:`borrow`."""
@@ -150,6 +155,20 @@ def call(name: str, filled: ctypes.Structure, values: torch.dtype, backward: boo
         raise MemoryError(f"not enough memory for the native {name!r} kernel")
 
 
+def elu(x: Tensor) -> Tensor:
+    """ELU of contiguous numbers, the same bits on any number of threads.
+
+    Args:
+        x: Any shape, ``float32`` or ``float64``.
+    """
+    out = torch.empty_like(x)
+    counts = [ctypes.c_int64(n) for n in (x.numel(), torch.get_num_threads())]
+    for isa in (instruction_set(), "portable"):
+        if kernel("elu", isa)(*pointers([x, out]), *counts, VALUE_CODES[x.dtype]) != UNKNOWN_TYPE:
+            break
+    return out
+
+
 def fingerprint(matrix: Tensor, samples: int) -> int:
     """A hash of the entries of a matrix of whole numbers.
 
@@ -206,6 +225,17 @@ def empty(shape: Sequence[int], dtype: torch.dtype, *, zero: bool = False) -> Te
             ctypes.c_void_p(out.data_ptr()), ctypes.c_int64(out.nbytes)
         )
     return out.zero_() if zero else out
+
+
+def on_huge_pages(tensor: Tensor) -> Tensor:
+    """A tensor of which random rows will be read, contiguous and where that costs least.
+
+    Args:
+        tensor: Any tensor; a copy is made of one that is large.
+    """
+    if tensor.nbytes < SCATTERED:
+        return tensor.contiguous()
+    return borrow(tensor.shape, tensor.dtype).copy_(tensor)
 
 
 def borrow(shape: Sequence[int], dtype: torch.dtype) -> Tensor:

@@ -278,6 +278,23 @@ class Backward : Step<A> {
 
 }  // namespace GRAPHATTN_ISA
 
+// ELU of n numbers. torch's own has other bits where a thread's share of them ends.
+GRAPHATTN_EXPORT int GRAPHATTN_NAME(elu)(const void* x, void* out, int64_t n, int64_t threads, int dtype) {
+  using namespace GRAPHATTN_ISA;
+  return for_type(dtype, [&](auto value) {
+    using A = decltype(value);
+    constexpr int64_t lanes = 16;
+    for_each<A>((n + lanes - 1) / lanes, threads, lanes, 1024, [&](int64_t block, A* buffer) {
+      const int64_t begin = block * lanes, count = std::min(lanes, n - begin);
+      std::fill(buffer, buffer + lanes, A(0));
+      std::copy(static_cast<const A*>(x) + begin, static_cast<const A*>(x) + begin + count, buffer);
+      const auto some = load_pack<lanes>(buffer);
+      store_pack(where_positive(some, some, fast_exp(some) + A(-1)), buffer);
+      std::copy(buffer, buffer + count, static_cast<A*>(out) + begin);
+    });
+  });
+}
+
 GRAPHATTN_EXPORT int GRAPHATTN_NAME(aero)(const GraphattnAero* args, int dtype, int backward) {
   using namespace GRAPHATTN_ISA;
   return for_type(dtype, [&](auto value) {

@@ -34,7 +34,8 @@ def aero_propagate(
     decay: Sequence[float],
 ) -> Tensor:
     """See :func:`graphattn.ops.aero_propagate`; values in ``float32`` or ``float64``."""
-    gamma = (elu(x) * hop_att_0).sum(dim=-1) + hop_bias[0]
+    activated = elu(x) if torch.compiler.is_compiling() else _ELU.apply(x)  # type: ignore[no-untyped-call]
+    gamma = (activated * hop_att_0).sum(dim=-1) + hop_bias[0]
     z = gamma.unsqueeze(-1) * x
     if not decay:
         return z
@@ -45,6 +46,21 @@ def aero_propagate(
     else:
         out = _Propagate.apply(list(decay), keep, *given)  # type: ignore[no-untyped-call]
     return out
+
+
+class _ELU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        out = _native.elu(x.contiguous())
+        ctx.save_for_backward(x, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor | None:
+        x, out = ctx.saved_tensors
+        if torch.is_grad_enabled() or not takes_kernels([grad]):
+            return gradients_by_definition(lambda given: [elu(given[0])], [x], [grad], [True])[0]
+        return grad * torch.where(x > 0, 1.0, out + 1.0)
 
 
 class _Propagate(torch.autograd.Function):

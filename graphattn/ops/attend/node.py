@@ -30,6 +30,9 @@ __all__ = ["Call", "Operand", "as_read", "fused", "incoming"]
 
 Operand = Tensor | Projection | None
 
+_DENSE = 32
+"""Edges per source from which on projections are worth less than their memory."""
+
 
 @dataclass(eq=False)
 class Call:
@@ -207,6 +210,10 @@ class _Attend(torch.autograd.Function):
         out, alpha, norm = run(call, operands, sums=sums)
         if differentiable:
             ctx.call, ctx.plan = call, plan
+            ctx.again = _is_cheap(call) and not (sums is not None and sums is operands[5])
+            if ctx.again:
+                _native.give_back(*projected)
+                projected = []
             ctx.save_for_backward(*inputs, *projected, norm, sums)
             ctx.set_materialize_grads(False)
             # What hooks have been given may be read again.
@@ -219,7 +226,8 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        call, plan, saved, end = ctx.call, ctx.plan, ctx.saved_tensors, len(ctx.plan.matrices) + 2
+        call, plan, saved = ctx.call, ctx.plan, ctx.saved_tensors
+        end = 2 if ctx.again else len(plan.matrices) + 2
         inputs, projected, (norm, sums) = saved[:-end], saved[-end:-2], saved[-2:]
         needed = ctx.needs_input_grad[2:]
         if all(grad is None for grad in grads):
@@ -228,12 +236,14 @@ class _Attend(torch.autograd.Function):
         if torch.is_grad_enabled() or not takes_kernels(grads) or (by_triton and call.wants_alpha):
             definition = partial(_by_definition, call, plan)
             return None, None, *gradients_by_definition(definition, inputs, grads, needed)
+        if ctx.again:
+            projected = [_project(matrix, inputs, call) for matrix in plan.matrices]
         operands = _operands(call, plan, inputs, projected)
         grad, grad_alpha = incoming(call, grads)
         # torch's AOTAutograd asks the same before it writes into buffers of its own.
         kept = torch._C._autograd._get_current_graph_task_keep_graph()
         private = ctx.is_private and not kept and call.implementation == "cpu"
-        replace = private and len(projected) > 0 and cpu.in_one_part(call)
+        replace = (private or ctx.again) and len(projected) > 0 and cpu.in_one_part(call)
         room = [one if replace else _native.empty(one.shape, one.dtype) for one in projected]
         places = _places(call, plan, room)
         late, borrowed = call.kernel.late, None
@@ -255,7 +265,8 @@ def incoming(call: Call, grads: Sequence[Tensor | None]) -> tuple[Tensor | None,
     """Gradients of sums and coefficients as kernels read them."""
     grad, grad_alpha = (None if one is None else _computed(one, call) for one in grads)
     if grad is not None:
-        grad = _filled(grad, call.width).contiguous()
+        grad = _filled(grad, call.width)
+        grad = _native.on_huge_pages(grad) if call.implementation == "cpu" else grad.contiguous()
     return grad, None if grad_alpha is None else grad_alpha.contiguous()
 
 
@@ -287,6 +298,11 @@ def _filled(tensor: Tensor, width: int) -> Tensor:
     """The last dimension filled up with zeros."""
     missing = width - tensor.size(-1)
     return pad(tensor, (0, missing)) if missing > 0 else tensor
+
+
+def _is_cheap(call: Call) -> bool:
+    """Whether projections are computed again in backward, for less than a tenth of its time."""
+    return call.implementation == "cpu" and call.graph.num_edges > _DENSE * call.num_src
 
 
 def _project(matrix: _Matrix, inputs: Sequence[Tensor], call: Call) -> Tensor:
