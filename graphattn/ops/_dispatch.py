@@ -132,6 +132,7 @@ def _wishes_here() -> Mapping[str, str]:
         return wishes
     hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
     pack = None if hooks is None else hooks[0]
+    pack = getattr(pack, "_torchdynamo_orig_callable", pack)
     names = getattr(getattr(pack, "__code__", None), "co_freevars", ())
     cells = dict(zip(names, getattr(pack, "__closure__", None) or (), strict=False))
     if "frame" in cells:  # of torch.utils.checkpoint, in the first run

@@ -4,7 +4,16 @@ from graphattn.bench import GROUPS
 
 
 def test_names_are_those_of_the_command_line() -> None:
-    assert list(GROUPS) == ["gat", "gatv2", "dot", "aero", "sampler", "cora-step", "gpu"]
+    assert list(GROUPS) == [
+        "gat",
+        "gatv2",
+        "dot",
+        "aero",
+        "sampler",
+        "cora-step",
+        "gpu",
+        "products",
+    ]
     for group, cases in GROUPS.items():
         assert all(case.name.split()[0] == group for case in cases)
     names = [case.name for cases in GROUPS.values() for case in cases]

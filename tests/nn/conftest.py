@@ -453,13 +453,14 @@ def honours_edge_updates(layer: Layer, peer: Layer) -> None:
         assert_same(*found)
 
     names = ", ".join(inspect.signature(layer.edge_update).parameters)
-    scope: dict[str, Any] = {"layer": layer}
+    # PyG keeps what it makes of a class by its name.
+    name, scope = f"Cubed{layer.__name__}", {"layer": layer}
     exec(  # a subclass as users write it, with the parameters of the method by name
-        f"class Cubed(layer):\n    def edge_update({names}):\n"
+        f"class {name}(layer):\n    def edge_update({names}):\n"
         f"        return layer.edge_update({names}) ** 3\n",
         scope,
     )
-    cubed, plain = scope["Cubed"](WIDTH, 4).double(), layer(WIDTH, 4).double()
+    cubed, plain = scope[name](WIDTH, 4).double(), layer(WIDTH, 4).double()
     plain.load_state_dict(cubed.state_dict())
     plain.register_edge_update_forward_hook(lambda _, given, out: out**3)
     torch.testing.assert_close(cubed(x, EDGES), plain(x, EDGES))

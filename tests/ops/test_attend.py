@@ -29,7 +29,7 @@ from graphattn.ops import (
     spmm,
     use_implementation,
 )
-from graphattn.ops.attend import gpu
+from graphattn.ops.attend import cpu, gpu
 
 NO_NATIVE = pytest.mark.skipif(_native.why_missing() is not None, reason="no native library")
 # With a CUDA device `tests/gpu` runs them on that.
@@ -254,6 +254,28 @@ def test_every_instruction_set(
         assert_equals_the_reference(given, implementation, torch.float32)
 
 
+ISAS = ["portable", "avx2", "avx512"]
+
+
+@every_op
+@native_alone
+@pytest.mark.parametrize(
+    ("heads", "channels"), [(8, 8), (1, 128), (4, 32), (1, 24), (3, 7), (5, 1)]
+)
+def test_instruction_sets_give_the_same_bits(
+    op: Op, implementation: str, heads: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ISAS[: ISAS.index(_native.instruction_set()) + 1]
+    edges = torch.randint(40, (2, 300))
+    given = problem(op, edges, 40, 40, heads=heads, channels=channels, dtype=torch.float32)
+    runs = []
+    for isa in here:
+        monkeypatch.setattr(_native, "instruction_set", lambda isa=isa: isa)
+        runs.append(given.solve(implementation, torch.float32))
+    for other in runs[1:]:
+        assert all(torch.equal(value, other[name]) for name, value in runs[0].items())
+
+
 @every_op
 @every_fast_path
 def test_optional_operands_may_be_absent(op: Op, graph: Any, implementation: str) -> None:
@@ -430,6 +452,19 @@ def test_nothing_of_the_size_of_edges_is_saved(op: Op, implementation: str) -> N
     inputs = {tensor.data_ptr() for tensor in operands.values()}
     made = [t for t in saved if t.is_floating_point() and t.data_ptr() not in inputs]
     assert max(t.numel() for t in made) <= nodes * 16
+
+
+@every_op
+@native_alone
+def test_backward_in_parts(op: Op, implementation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Room for a part of the edges only: blocks of 64 destinations one after the other.
+    edges = torch.randint(300, (2, 4000))
+    given = problem(op, edges, 300, 300, heads=2, channels=8)
+    expected = given.solve("reference", torch.float64)
+    monkeypatch.setattr(cpu, "SCRATCH_BYTES", 1500 * 2 * 8)
+    got = given.solve(implementation, torch.float64)
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value, rtol=1e-10, atol=1e-10)
 
 
 def poisoned(empty: Callable[..., Tensor]) -> Callable[..., Tensor]:

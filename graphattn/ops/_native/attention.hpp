@@ -236,8 +236,7 @@ class Backward {
   using A = typename Score::A;
 
  public:
-  explicit Backward(const GraphattnAttention& args)
-      : score(args), a(args), g(args.graph), heads(args.heads), scratch(static_cast<A*>(args.scratch)) {}
+  explicit Backward(const GraphattnAttention& args) : Backward(args, args.graph.num_edges) {}
 
   // Runs the passes over blocks of destinations that fill the scratch.
   void run() {
@@ -245,27 +244,52 @@ class Backward {
     const Rows dst{0, g.num_dst, g.rowptr, g.rowptr + 1, g.longest_row};
     const Rows src{0, g.num_src, g.tptr, g.tptr + 1, g.longest_column};
     if (g.num_edges <= a.capacity) return run({dst, src, false});
-    // By source, edges ascend by destination: those of a block follow each other.
-    std::vector<int64_t> begin(g.tptr, g.tptr + g.num_src), end(begin);
-    for (int64_t i = 0, next; i < g.num_dst; i = next) {
-      for (next = i; next < g.num_dst; next = std::min(next + kBlock, g.num_dst))
-        if (next > i && g.rowptr[std::min(next + kBlock, g.num_dst)] - g.rowptr[i] > a.capacity) break;
+    // By source, edges ascend by destination: those of a block follow each other. They are moved
+    // together, so that what is fetched ahead is what comes next.
+    std::vector<int64_t> next(g.tptr, g.tptr + g.num_src), end(next), ptr(next);
+    const std::unique_ptr<int32_t[]> row(new int32_t[a.capacity]);
+    const std::unique_ptr<uint32_t[]> position(new uint32_t[a.capacity]);
+    GraphattnAttention part = a;
+    part.graph.trow = row.get();
+    part.graph.position = position.get();
+    for (int64_t i = 0, last; i < g.num_dst; i = last) {
+      for (last = i; last < g.num_dst; last = std::min(last + kBlock, g.num_dst))
+        if (last > i && g.rowptr[std::min(last + kBlock, g.num_dst)] - g.rowptr[i] > a.capacity) break;
       for_rows<A>(g.num_src, a.threads, 0, [&](int64_t j, A*) {
-        const int32_t* last = g.trow + g.tptr[j + 1];
-        end[j] = std::lower_bound(g.trow + begin[j], last, static_cast<int32_t>(next)) - g.trow;
+        const int32_t* behind = g.trow + g.tptr[j + 1];
+        end[j] = std::lower_bound(g.trow + next[j], behind, static_cast<int32_t>(last)) - g.trow;
       });
-      run({{i, next, dst.begin, dst.end, dst.longest},
-           {0, g.num_src, begin.data(), end.data(), src.longest},
-           i > 0});
-      begin.swap(end);
+      int64_t size = 0;
+      for (int64_t j = 0; j < g.num_src; ++j) {
+        ptr[j] = size;
+        size += end[j] - next[j];
+      }
+      for_rows<A>(g.num_src, a.threads, 0, [&](int64_t j, A*) {
+        std::copy(g.trow + next[j], g.trow + end[j], row.get() + ptr[j]);
+        std::copy(g.position + next[j], g.position + end[j], position.get() + ptr[j]);
+        end[j] = ptr[j] + end[j] - next[j];
+      });
+      Backward(part, size).run({{i, last, dst.begin, dst.end, dst.longest},
+                                {0, g.num_src, ptr.data(), end.data(), src.longest},
+                                i > 0});
+      for (int64_t j = 0; j < g.num_src; ++j) next[j] += end[j] - ptr[j];
     }
   }
 
  private:
+  // With so many edges by source.
+  Backward(const GraphattnAttention& args, int64_t edges)
+      : score(args),
+        a(args),
+        g(args.graph),
+        heads(args.heads),
+        known(edges),
+        scratch(static_cast<A*>(args.scratch)) {}
+
   const Score score;
   const GraphattnAttention& a;
   const GraphattnGraph& g;
-  const int64_t heads;
+  const int64_t heads, known;
   A* const scratch;
   int64_t first = 0;  // position of the first edge in `scratch`
 
@@ -344,7 +368,7 @@ class Backward {
         weigh(j, t0, count, c);
         if (a.grad != nullptr) {
           // Fetches for the edges behind this chunk, while there is nothing else to fetch.
-          weighted_sum<kChunk>(size, count, g.num_edges - t0, row, c.weight, score.grad(0), width, sums);
+          weighted_sum<kChunk>(size, count, known - t0, row, c.weight, score.grad(0), width, sums);
           for (int64_t k = 0; k < width; ++k) acc[k] += sums[k];
         }
         keep(t0, count, c.dot);
@@ -365,8 +389,8 @@ class Backward {
     const uint32_t* position = g.position + t0;
     const A* xj = score.node(0, j);
     for (int64_t t = 0; t < count; ++t) {
-      // Beyond the row the next source's edges follow; not all of them are in this block.
-      if (t0 + t + kAhead < g.num_edges) {
+      // Beyond the row the next source's edges follow.
+      if (t0 + t + kAhead < known) {
         __builtin_prefetch(scratch + (position[t + kAhead] - first) * heads, 1);
         if (Score::kSoftmax)
           prefetch(record_of(row[t + kAhead]), kRecordSize * heads * sizeof(A));

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arguments", "backward", "forward", "in_one_part"]
 
-SCRATCH_BYTES = 1 << 30
+SCRATCH_BYTES = 3 << 28
 """What gradients of scores may take; of graphs that need more, backward works on parts."""
 
 

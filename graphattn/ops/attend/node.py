@@ -78,6 +78,8 @@ class Call:
     """Whether the sums are asked for."""
     wants_alpha: bool
     """Whether the coefficients are asked for."""
+    is_recorded: bool = True
+    """Whether autograd is on: inside of a node it never is."""
     graph: Graph = field(init=False)
     """The graph, once :meth:`prepare` was called."""
 
@@ -169,6 +171,7 @@ def fused(call: Call, operands: Sequence[Operand]) -> tuple[Tensor | None, Tenso
         Sums ``[N_dst, H, C]`` and coefficients ``[E + num_self_loops, H]``, where asked for.
     """
     call.prepare()
+    call.is_recorded = torch.is_grad_enabled()
     place: dict[Tensor | None, Any] = {None: None}  # tensors are equal to themselves only
     direct: list[int | None] = []
     blocks: dict[int, list[_Block]] = {}
@@ -204,7 +207,7 @@ class _Attend(torch.autograd.Function):
         for matrix in plan.matrices:
             projected.append(_project(matrix, inputs, call))
         operands = _operands(call, plan, inputs, projected)
-        differentiable = any(ctx.needs_input_grad)
+        differentiable = call.is_recorded and any(ctx.needs_input_grad)
         sums = _room_for_sums(call, plan, operands) if differentiable else None
         run = cpu.forward if call.implementation == "cpu" else gpu.forward
         out, alpha, norm = run(call, operands, sums=sums)
