@@ -120,3 +120,11 @@ def test_bad_input(graph: tuple[Tensor, Tensor, Tensor]) -> None:
         GAT(6, 32, 2, 4, heads=3)
     with pytest.raises(ValueError, match="'x' has 6 features per node, expected 7"):
         GAT(7, 32, 2, 4, heads=4)(x, edges)
+
+
+def test_malformed_calls_end_in_our_errors() -> None:
+    with pytest.raises(ValueError, match=r"'heads' \(0\) must divide 'hidden_channels'"):
+        GATv2(16, 8, num_layers=2, out_channels=3, heads=0)
+    model = GAT(16, 8, num_layers=2, out_channels=3)
+    with pytest.raises(TypeError, match="'x' must be a tensor, got ndarray"):
+        model(torch.randn(4, 16).numpy(), torch.tensor([[0], [1]]))

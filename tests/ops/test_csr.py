@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch_geometric import EdgeIndex
 
 from graphattn.ops import CSR, _native, build_csr, use_implementation
 
@@ -73,3 +74,13 @@ def test_refuses_other_forms() -> None:
         build_csr(torch.zeros(3, dtype=torch.long), num_src=1, num_dst=1)
     with pytest.raises(TypeError, match=r"int32 or int64, got torch\.float32"):
         build_csr(torch.zeros(2, 3), num_src=1, num_dst=1)
+
+
+def test_takes_pyg_s_classes() -> None:
+    edges = torch.tensor([[0, 5, 2], [1, 1, 0]])
+    expected = build_csr(edges, num_src=7, num_dst=7)
+    got = build_csr(EdgeIndex(edges), num_src=7, num_dst=7)
+    assert all(torch.equal(one, other) for one, other in zip(got, expected, strict=True))
+    for bad in (edges.to(torch.uint64), edges.to_sparse(), edges.tolist()):
+        with pytest.raises(TypeError, match="'edge_index' must be"):
+            build_csr(bad, num_src=7, num_dst=7)

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch_geometric import Index
 
 from graphattn.ops import (
     CSR,
@@ -385,3 +386,14 @@ def test_malformed_graphs_raise_and_nothing_else() -> None:
         kinds[expected.split()[0] if isinstance(expected, str) else "sample"] += 1
     assert kinds.keys() == {"sample", "'rowptr'", "'col'", "'seeds'"}
     assert min(kinds.values()) > 100, kinds
+
+
+@pytest.mark.usefixtures("implementation")
+def test_takes_pyg_s_index() -> None:
+    rowptr, col, seeds = torch.tensor([0, 2, 3, 3]), torch.tensor([1, 2, 2]), torch.tensor([1, 0])
+    expected = sample_neighbors(rowptr, col, seeds, [-1])
+    got = sample_neighbors(Index(rowptr), Index(col), Index(seeds), [-1])
+    assert torch.equal(got.nodes, expected.nodes)
+    assert torch.equal(got.edge_index, expected.edge_index)
+    negated = torch._neg_view(-seeds)
+    assert torch.equal(sample_neighbors(rowptr, col, negated, [-1]).nodes, expected.nodes)

@@ -62,6 +62,8 @@ class AttentionConv(MessagePassing):
         keeps its attributes (PyG replaces them); of several at one node the first counts, the
         others have the weight 0; and ``edge_attr`` without ``edge_dim`` is an error.
 
+        Which bits repeat, :func:`graphattn.ops.attend` says.
+
         An edge list is sorted when a layer first sees it, and again when it has changed. After a
         change that torch does not count (through ``.data``, or in memory shared with NumPy or
         another process) of a graph of more than 32,768 edges, call

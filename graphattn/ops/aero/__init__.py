@@ -27,6 +27,9 @@ def aero_attention(z: Tensor, edge_index: Tensor, att: Tensor) -> Tensor:
     They are positive, but do not sum to one over the edges of a node. Both roots are of sums over
     *incoming* edges: what a node without any sends gets the weight 0.
 
+    Computed by torch's own ops in every implementation, whose bits may depend on the number of
+    threads; :func:`aero_propagate` has kernels.
+
     Args:
         z: Features that are compared. Shape ``[N, H, C]``.
         edge_index: Sources and destinations. Shape ``[2, E]``, ``int32`` or ``int64``, any order;

@@ -251,7 +251,7 @@ class _Attend(torch.autograd.Function):
         places = _places(call, plan, room)
         late, borrowed = call.kernel.late, None
         if replace and late is not None and (borrowed := places[late]) is not None:
-            places[late] = _spare(borrowed, sums)
+            places[late] = _spare(borrowed, sums if private else None)
         run = cpu.backward if call.implementation == "cpu" else gpu.backward
         found = run(call, operands, norm, sums, grad, grad_alpha, places[:3])
         if borrowed is not None and late is not None:

@@ -458,9 +458,11 @@ def test_projections_may_be_computed_again_and_backward_in_parts(
     expected = torch.autograd.grad(first(op(*given)), given)
     monkeypatch.setattr(node, "_DENSE", bound)
     monkeypatch.setattr(_native, "SCATTERED", 0)
-    got = torch.autograd.grad(first(op(*given)), given)
-    for one, other in zip(got, expected, strict=True):
-        assert torch.equal(one, other)
+    value = first(op(*given))
+    for keep in (True, True, False):
+        got = torch.autograd.grad(value, given, retain_graph=keep)
+        for one, other in zip(got, expected, strict=True):
+            assert torch.equal(one, other)
     monkeypatch.setattr(cpu, "in_one_part", lambda call: False)
     got = torch.autograd.grad(first(op(*given)), given)
     for one, other in zip(got, expected, strict=True):
