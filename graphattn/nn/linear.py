@@ -116,7 +116,7 @@ def plan_map(
     """
     if (
         not is_plain(one)
-        or x.layout != torch.strided
+        or x.layout not in (torch.strided, torch.sparse_csr)
         or x.dim() != 2
         or x.is_meta
         or torch.is_autocast_enabled(x.device.type)
@@ -126,7 +126,21 @@ def plan_map(
         return apply_map(one, x, heads, *scorers)
     one.check(x)
     weight, bias = one.weight, one.bias
+    if x.layout == torch.sparse_csr:
+        return _sparse_map(x, weight, bias, heads, scorers)
     return (
         Projection(x, weight, bias, heads),
         *[Projection(x, weight, bias, heads, att) for att in scorers],
     )
+
+
+def _sparse_map(
+    x: Tensor, weight: Tensor, bias: Tensor | None, heads: int, scorers: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """The map of sparse features with its scores, by one product."""
+    by_head = weight.view(heads, -1, weight.size(1))
+    rows = [(by_head * att.view(heads, -1, 1)).sum(dim=1) for att in scorers]
+    out = sparse_linear(x, torch.cat([weight, *rows]) if rows else weight, bias)
+    sizes = [weight.size(0), *[heads] * len(rows)]
+    values, *scores = torch.split(out, sizes, dim=1)
+    return values.view(len(values), heads, weight.size(0) // heads), *scores

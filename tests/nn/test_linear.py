@@ -47,6 +47,9 @@ def test_a_planned_map_is_the_map() -> None:
         for one, expected in zip(planned, apply_map(layer, x, 3, *scorers), strict=True):
             assert tuple(one.shape) == expected.shape
             torch.testing.assert_close(one.compute(), expected)
+        sparse = plan_map(layer, x.to_sparse_csr(), 3, *scorers)
+        for one, expected in zip(sparse, apply_map(layer, x, 3, *scorers), strict=True):
+            torch.testing.assert_close(one, expected)
     with pytest.raises(ValueError, match="'x' has 6 features per node, expected 7"):
         plan_map(layer, x[:, 1:], 3)
 
