@@ -56,9 +56,7 @@ def forward(
     graph, heads, dtype = call.graph, call.heads, call.dtype
     out = alpha = None
     if call.wants_out:
-        values = operands[0]
-        assert values is not None
-        out = _native.empty((call.num_dst, *values.shape[1:]), dtype)
+        out = _native.empty((call.num_dst, heads, call.width), dtype)
     if call.wants_alpha:
         # Edges that do not count, of which there are some only with self-loops, have the weight 0.
         alpha = _native.empty((graph.num_rows, heads), dtype, zero=call.num_self_loops > 0)

@@ -67,6 +67,20 @@ class Request:
                 return self._computed()._by_kernel(implementation)
         return self._computed()._by_definition()
 
+    def sums(self) -> Tensor:
+        """The sums, of a request for them."""
+        out, _ = self.run()
+        if out is None:
+            raise TypeError("sums are asked for, but there are no values")
+        return out
+
+    def coefficients(self) -> Tensor:
+        """The coefficients, of a request for them."""
+        _, alpha = self.run()
+        if alpha is None:
+            raise TypeError("coefficients are asked for, but 'wants_alpha' is False")
+        return alpha
+
     def edges(self) -> Tensor:
         """Sources, then destinations. Shape ``[2, E]``."""
         if self.edge_index.dim() == 1:

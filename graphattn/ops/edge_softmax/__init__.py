@@ -61,6 +61,5 @@ def edge_softmax(score: Tensor, index: Tensor, *, num_nodes: int) -> Tensor:
         check_range(index, "index", num_nodes)
         return scatter.edge_softmax(score, index, num_nodes)
     given = GivenScore(score)
-    alpha = Request("edge_softmax", given, index, num_nodes, num_nodes, wants_alpha=True).run()[1]
-    assert alpha is not None
-    return alpha.to(score.dtype)
+    request = Request("edge_softmax", given, index, num_nodes, num_nodes, wants_alpha=True)
+    return request.coefficients().to(score.dtype)
