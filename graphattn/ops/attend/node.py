@@ -217,7 +217,8 @@ class _Attend(torch.autograd.Function):
             if ctx.again:
                 _native.give_back(*projected)
                 projected = []
-            ctx.save_for_backward(*inputs, *projected, norm, sums)
+            # Edges and seed are saved so that torch sees it if somebody changes them in between.
+            ctx.save_for_backward(*inputs, *projected, norm, sums, call.edge_index, call.seed)
             ctx.set_materialize_grads(False)
             # What hooks have been given may be read again.
             ctx.is_private = torch._C._autograd._top_saved_tensors_default_hooks(False) is None
@@ -229,7 +230,7 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        call, plan, saved = ctx.call, ctx.plan, ctx.saved_tensors
+        call, plan, saved = ctx.call, ctx.plan, ctx.saved_tensors[:-2]
         end = 2 if ctx.again else len(plan.matrices) + 2
         inputs, projected, (norm, sums) = saved[:-end], saved[-end:-2], saved[-2:]
         needed = ctx.needs_input_grad[2:]

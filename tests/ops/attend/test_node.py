@@ -448,6 +448,17 @@ if os.environ.get("GRAPHATTN_IMPLEMENTATION"):  # these tests choose for themsel
     pytestmark.append(pytest.mark.skip(reason="an implementation was asked for"))
 
 
+@pytest.mark.parametrize("changed", ["edges", "seed"])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_edges_and_seed_may_not_change_before_backward(changed: str, create_graph: bool) -> None:
+    x, u = rand(N, H, C).requires_grad_(), rand(N, H)
+    edges, seed = EDGES.clone(), torch.tensor([7])
+    out = attend(x, GATScore(u, u), edges, dropout=0.4, seed=seed)
+    (edges if changed == "edges" else seed).add_(0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(out.sum(), x, create_graph=create_graph)
+
+
 @pytest.mark.parametrize("name", [name for name in OPS if "map" in name])
 @pytest.mark.parametrize("bound", [0, 1 << 60])
 def test_projections_may_be_computed_again_and_backward_in_parts(
