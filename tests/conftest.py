@@ -9,6 +9,11 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "agg")
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # Each worker, and what it starts, gets its share of the cores.
+    share = max(1, (os.cpu_count() or 1) // int(workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    torch.set_num_threads(share)
 if not torch.cuda.is_available():
     # Decided when triton is imported: its kernels then run on tensors of the CPU.
     os.environ.setdefault("TRITON_INTERPRET", "1")

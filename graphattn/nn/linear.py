@@ -139,7 +139,7 @@ def _sparse_map(
 ) -> tuple[Tensor, ...]:
     """The map of sparse features with its scores, by one product."""
     by_head = weight.view(heads, -1, weight.size(1))
-    rows = [(by_head * att.view(heads, -1, 1)).sum(dim=1) for att in scorers]
+    rows = [torch.bmm(att.view(heads, 1, -1), by_head).squeeze(1) for att in scorers]
     out = sparse_linear(x, torch.cat([weight, *rows]) if rows else weight, bias)
     sizes = [weight.size(0), *[heads] * len(rows)]
     values, *scores = torch.split(out, sizes, dim=1)

@@ -176,11 +176,15 @@ def fingerprint(matrix: Tensor, samples: int) -> int:
         matrix: Shape ``[rows, columns]``, ``int32`` or ``int64``.
         samples: How many entries of each row are taken, evenly spread.
     """
-    run = library().graphattn_fingerprint
-    run.restype = ctypes.c_uint64
     numbers = (matrix.element_size(), *matrix.shape, *matrix.stride(), samples)
-    found: int = run(ctypes.c_void_p(address(matrix)), *map(ctypes.c_int64, numbers))
-    return found
+    return _fingerprint()(address(matrix), *numbers)
+
+
+@cache
+def _fingerprint() -> Callable[..., int]:
+    run: Callable[..., int] = library().graphattn_fingerprint
+    run.argtypes, run.restype = [ctypes.c_void_p, *6 * [ctypes.c_int64]], ctypes.c_uint64
+    return run
 
 
 def address(tensor: Tensor) -> int:
@@ -267,11 +271,9 @@ def give_back(*tensors: Tensor | None) -> None:
     Args:
         *tensors: Tensors; several may share memory.
     """
-    memory = {one.untyped_storage().data_ptr(): one for one in tensors if one is not None}
-    for tensor in memory.values():
-        storage = tensor.untyped_storage()
-        if storage.nbytes() >= HUGE:
-            _spare.append(_Spare(storage))
+    storages = [one.untyped_storage() for one in tensors if one is not None and one.nbytes >= HUGE]
+    for storage in {one.data_ptr(): one for one in storages}.values():
+        _spare.append(_Spare(storage))
     while sum(one.nbytes for one in _spare) > SPARE_BYTES:
         _spare.pop(0)
 

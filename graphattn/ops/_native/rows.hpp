@@ -163,17 +163,21 @@ constexpr int64_t padded(int64_t count) { return (count + 31) / 16 * 16; }
 // How many numbers it takes until heads begin anew at a multiple of 16.
 inline int64_t period_of(int64_t heads) { return 16 % heads == 0 ? 16 : 16 * heads; }
 
-template <class A>
-void repeat(int64_t heads, const A* numbers, A* out) {
-  for (int64_t l = 0; l < period_of(heads); l += heads) std::copy(numbers, numbers + heads, out + l);
+template <class Heads, class A>
+void repeat(Heads heads, const A* numbers, A* out) {
+  for (int64_t l = 0; l < period_of(heads); l += heads)
+    for (int64_t h = 0; h < heads; ++h) out[l + h] = numbers[h];
 }
 
-// Sums per head from sums per lane.
-template <class A>
-void fold(int64_t heads, const A* lanes, A* sums) {
-  std::copy(lanes, lanes + heads, sums);
-  for (int64_t l = heads; l < period_of(heads); l += heads)
-    for (int64_t h = 0; h < heads; ++h) sums[h] += lanes[l + h];
+// Numbers per head from numbers per lane, which are used up. Halves are joined where they stay whole.
+template <class Heads, class A, class Join>
+void fold(Heads heads, A* lanes, A* out, const Join& join) {
+  int64_t left = period_of(heads);
+  for (; left % (2 * heads) == 0; left /= 2)
+    for (int64_t l = 0; l < left / 2; ++l) lanes[l] = join(lanes[l], lanes[left / 2 + l]);
+  for (int64_t l = heads; l < left; l += heads)
+    for (int64_t h = 0; h < heads; ++h) lanes[h] = join(lanes[h], lanes[l + h]);
+  for (int64_t h = 0; h < heads; ++h) out[h] = lanes[h];
 }
 
 template <class A>
@@ -185,9 +189,9 @@ void fill_up(int64_t count, A value, A* flat) {
 // shift, and returns their sum in total. Backward needs both: one number, shift + log(sum), would lose
 // the digits of the sum where scores are large. Where all scores are -inf, shift and sum are 0. `work`
 // has room for two numbers per place of a period.
-template <class A, class Activation>
-GRAPHATTN_NOINLINE void softmax_row(int64_t degree, int64_t heads, Activation activated, A* scores,
-                                    A* shift, A* total, A* work) {
+template <class A, class Activation, class Heads>
+void softmax_row_of(int64_t degree, Heads heads, Activation activated, A* scores, A* shift, A* total,
+                    A* work) {
   using P = Pack<A, 16>;
   constexpr A low = -std::numeric_limits<A>::infinity();
   const int64_t period = period_of(heads), count = degree * heads;
@@ -202,11 +206,8 @@ GRAPHATTN_NOINLINE void softmax_row(int64_t degree, int64_t heads, Activation ac
     }
     store_pack(largest, most + o);
   }
-  for (int64_t h = 0; h < heads; ++h) {
-    A m = low;
-    for (int64_t l = h; l < period; l += heads) m = most[l] > m ? most[l] : m;
-    shift[h] = m == low ? A(0) : m;
-  }
+  fold(heads, most, shift, [](A one, A two) { return two > one ? two : one; });
+  for (int64_t h = 0; h < heads; ++h) shift[h] = shift[h] == low ? A(0) : shift[h];
   repeat(heads, shift, most);
   for (int64_t o = 0; o < period; o += 16) {
     const P center = load_pack<16>(most + o);
@@ -218,7 +219,12 @@ GRAPHATTN_NOINLINE void softmax_row(int64_t degree, int64_t heads, Activation ac
     }
     store_pack(sum, sums + o);
   }
-  fold(heads, sums, total);
+  fold(heads, sums, total, [](A one, A two) { return one + two; });
+}
+template <class A, class Activation>
+GRAPHATTN_NOINLINE void softmax_row(int64_t degree, int64_t heads, Activation activated, A* scores,
+                                    A* shift, A* total, A* work) {
+  with_heads(heads, [&](auto n) { softmax_row_of(degree, n, activated, scores, shift, total, work); });
 }
 
 // Writes the softmax of the activated z[e, h], of which `norm` has shift and inverse sum, to alpha.
@@ -248,7 +254,7 @@ void mean_over_edges(int64_t degree, int64_t heads, A* alpha, A* d, A* mean, A* 
       sum += load_pack<16>(alpha + k) * load_pack<16>(d + k);
     store_pack(sum, work + o);
   }
-  fold(heads, work, mean);
+  fold(heads, work, mean, [](A one, A two) { return one + two; });
 }
 
 // out[h, :] = sums[h, :] * factor[h] + bias[h, :], the last if there is one; and without it to `plain`,

@@ -332,7 +332,7 @@ def _weights(matrix: _Matrix, inputs: Sequence[Tensor], call: Call) -> Tensor:
             rows.append(_fill_heads(weight, call))
         else:
             by_head = weight.view(call.heads, -1, weight.size(1))
-            rows.append((by_head * inputs[scorer].view(call.heads, -1, 1)).sum(dim=1))
+            rows.append(torch.bmm(inputs[scorer].view(call.heads, 1, -1), by_head).squeeze(1))
     return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
@@ -359,10 +359,13 @@ def _places(call: Call, plan: _Plan, matrices: Sequence[Tensor]) -> list[Tensor 
     """The blocks of matrices in the places of operands."""
     places: list[Tensor | None] = [None] * 6
     for matrix, memory in zip(plan.matrices, matrices, strict=True):
+        rows, stride, offset = memory.size(0), memory.stride(0), memory.storage_offset()
         for slot, start, size, _, _, scorer in matrix.blocks:
-            columns = memory[:, start : start + size]
             if scorer is None:
-                columns = columns.view(-1, call.heads, call.width)
+                shape, strides = (rows, call.heads, call.width), (stride, call.width, 1)
+                columns = memory.as_strided(shape, strides, offset + start)
+            else:
+                columns = memory.as_strided((rows, size), (stride, 1), offset + start)
             places[slot] = columns if slot not in (3, 4) else columns.contiguous()
     return places
 
@@ -407,7 +410,8 @@ def _pull_back(
     grads: list[Tensor | None] = [None] * len(inputs)
 
     def add(k: int, grad: Tensor) -> None:
-        grad, before = grad.to(inputs[k].dtype), grads[k]
+        before, dtype = grads[k], inputs[k].dtype
+        grad = grad if grad.dtype == dtype else grad.to(dtype)
         grads[k] = grad if before is None else before + grad
 
     for slot, k in enumerate(plan.direct):
@@ -437,12 +441,12 @@ def _pull_back(
                     total = memory[:, start : start + size].sum(dim=0)
                     add(bias, _real_channels(total, call).flatten())
                 continue
-            rows = rows.unsqueeze(1)
             if needed[weight]:
-                add(weight, (inputs[scorer].view(call.heads, -1, 1) * rows).view(shape))
+                by_row = inputs[scorer].view(call.heads, -1, 1) * rows.unsqueeze(1)
+                add(weight, by_row.view(shape))
             if needed[scorer]:
                 by_head = inputs[weight].view(call.heads, -1, x.size(1))
-                add(scorer, (by_head * rows).sum(dim=-1).view_as(inputs[scorer]))
+                add(scorer, torch.bmm(by_head, rows.unsqueeze(2)).view_as(inputs[scorer]))
     return grads
 
 

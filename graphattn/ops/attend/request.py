@@ -32,7 +32,7 @@ from graphattn.ops.self_loops import looped
 __all__ = ["Request", "check"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Request:
     """Sums, coefficients or both, of operands that have been checked."""
 
@@ -269,8 +269,6 @@ def check(
         for word, size in zip(words, operand.shape, strict=True):
             if sizes.get(word) is None:
                 sizes[word] = size
-    if named:
-        check_values(edge_index, **named)
     if (kernel := score.kernel) is not None and kernel.setting is not None:
         setting = getattr(score, kernel.setting)
         if not (type(setting) is float and abs(setting) < 1e38):
@@ -291,5 +289,7 @@ def check(
         check_self_loops(num_self_loops, min(num_src, num_dst))
     if bias is not None and values is not None and not isinstance(bias, Projection):
         check_bias(bias, num_dst, values.shape[1:])
-        check_values(edge_index, bias=bias)
+        named["bias"] = bias
+    if named:
+        check_values(edge_index, **named)
     return num_src, num_dst
