@@ -182,9 +182,10 @@ def fingerprint(matrix: Tensor, samples: int) -> int:
 
 @cache
 def _fingerprint() -> Callable[..., int]:
-    run: Callable[..., int] = library().graphattn_fingerprint
+    run = library().graphattn_fingerprint
     run.argtypes, run.restype = [ctypes.c_void_p, *6 * [ctypes.c_int64]], ctypes.c_uint64
-    return run
+    function: Callable[..., int] = run
+    return function
 
 
 def address(tensor: Tensor) -> int:
