@@ -13,7 +13,7 @@ from torch import Tensor
 from graphattn.ops import _native
 from graphattn.ops._transforms import is_transformed
 
-__all__ = ["fingerprint", "forget", "kept"]
+__all__ = ["fingerprint", "forget", "kept", "shares_pattern"]
 
 Value = TypeVar("Value")
 
@@ -23,6 +23,8 @@ ALL_OF = 1 << 16
 """Entries up to which a fingerprint takes all of them."""
 SAMPLES = 1 << 10
 """Entries of each row that it takes of a larger tensor."""
+
+_OWNER = "_graphattn_owner"
 
 _KEPT: dict[int, _Beside] = {}
 
@@ -55,6 +57,7 @@ def kept(tensor: Tensor, what: Hashable, make: Callable[[], Value], *, owner: An
     if owner is None:
         base = tensor._base
         owner = tensor if base is None else base
+    owner = getattr(owner, _OWNER, owner)
     beside = _KEPT.get(id(owner))
     if beside is None or beside.owner() is not owner:
         beside = _KEPT[id(owner)] = _Beside(owner)
@@ -72,6 +75,20 @@ def kept(tensor: Tensor, what: Hashable, make: Callable[[], Value], *, owner: An
     while len(beside) > MOST:
         beside.popitem(last=False)
     return value
+
+
+def shares_pattern(matrix: Tensor, other: Tensor) -> Tensor:
+    """A sparse matrix, marked as one with the pattern of another, which may live longer.
+
+    What is made of the pattern is then kept beside the other, once for all that share it.
+
+    Args:
+        matrix: The matrix. Its indices are those of ``other``, in the same memory.
+        other: The other one.
+    """
+    if not torch.compiler.is_compiling():
+        setattr(matrix, _OWNER, getattr(other, _OWNER, other))
+    return matrix
 
 
 def forget() -> None:

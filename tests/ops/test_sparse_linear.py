@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from graphattn.ops import _native, sparse_dropout, sparse_linear, use_implementation
+from graphattn.ops.sparse_linear import cpu
 
 IMPLEMENTATIONS = [
     "reference",
@@ -86,3 +87,22 @@ def test_bad_input(x: Tensor) -> None:
         sparse_dropout(x.to_sparse_csr(), 2.0, training=True)
     with pytest.raises(ValueError, match="'x' is sparse and requires a gradient"):
         sparse_linear(x.to_sparse_csr().requires_grad_(), torch.randn(3, 5))
+
+
+@pytest.mark.skipif(_native.why_missing() is not None, reason="no native library")
+def test_a_pattern_is_transposed_once(x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout makes a new matrix in every step, of the same pattern."""
+    x, made = x.to_sparse_csr(), []
+    whole = cpu._by_feature
+    monkeypatch.setattr(cpu, "_by_feature", lambda x: made.append(x) or whole(x))
+    weight = torch.randn(3, x.size(1), requires_grad=True)
+    for _ in range(3):
+        dropped = sparse_dropout(x, 0.5, training=True)
+        (grad,) = torch.autograd.grad(sparse_linear(dropped, weight).square().sum(), weight)
+        dense = linear(dropped.to_dense(), weight)
+        torch.testing.assert_close(grad, torch.autograd.grad(dense.square().sum(), weight)[0])
+    assert len(made) == 1
+    other = x.to_dense().flip(1).to_sparse_csr()
+    (grad,) = torch.autograd.grad(sparse_linear(other, weight).sum(), weight)
+    torch.testing.assert_close(grad, other.to_dense().sum(dim=0).expand(3, -1))
+    assert len(made) == 2

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphattn.ops._dispatch import choose
 from graphattn.ops.checks import check_csr, check_shape
+from graphattn.ops.kept import shares_pattern
 from graphattn.ops.sparse_linear import cpu, reference
 
 __all__ = ["sparse_dropout", "sparse_linear"]
@@ -67,7 +68,9 @@ def sparse_dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     _check_csr(x)
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"'p' must lie in [0, 1], got {p}")
-    return reference.sparse_dropout(x, p) if training and p > 0.0 else x
+    if not training or p == 0.0:
+        return x
+    return shares_pattern(reference.sparse_dropout(x, p), x)
 
 
 def _check_csr(x: Tensor) -> None:

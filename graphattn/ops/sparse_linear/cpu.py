@@ -1,4 +1,4 @@
-"""CPU form of :func:`graphattn.ops.sparse_linear`: torch's product, transposed by counting sort.
+"""CPU form of :func:`graphattn.ops.sparse_linear`: torch's product, transposed by counting sort, once per pattern.
 
 torch's own backward sorts all non-zeros by comparison to transpose ``x``, every time; that is most
 of the cost of this op on bag-of-words features.
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphattn.ops._csr import build_csr
+from graphattn.ops.kept import fingerprint, kept
 
 __all__ = ["sparse_linear"]
 
@@ -39,14 +40,17 @@ class _Product(torch.autograd.Function):
 
 
 def _transpose(x: Tensor) -> Tensor:
+    what = ("by feature", x.shape, fingerprint(x.crow_indices()))
+    rowptr, col, place = kept(x.col_indices(), what, lambda: _by_feature(x), owner=x)
+    values = x.values().index_select(0, place)
+    return torch.sparse_csr_tensor(
+        rowptr, col, values, (x.size(1), x.size(0)), check_invariants=False
+    )
+
+
+def _by_feature(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every feature its nodes, and where their values stand in ``x``."""
     degree = x.crow_indices().diff()
     node = torch.repeat_interleave(degree).to(degree.dtype)
-    # By feature: its nodes, and where their values stand in `x`.
     rows = build_csr(torch.stack([node, x.col_indices()]), num_src=x.size(0), num_dst=x.size(1))
-    return torch.sparse_csr_tensor(
-        rows.rowptr,
-        rows.col,
-        x.values().index_select(0, rows.edge),
-        (x.size(1), x.size(0)),
-        check_invariants=False,
-    )
+    return rows.rowptr, rows.col, rows.edge
