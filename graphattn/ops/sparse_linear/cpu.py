@@ -1,4 +1,4 @@
-"""CPU form of :func:`graphattn.ops.sparse_linear`: torch's product, transposed by counting sort, once per pattern.
+"""CPU form of :func:`graphattn.ops.sparse_linear`: torch's product, transposed once per pattern.
 
 torch's own backward sorts all non-zeros by comparison to transpose ``x``, every time; that is most
 of the cost of this op on bag-of-words features.
