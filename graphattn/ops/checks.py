@@ -250,20 +250,20 @@ def check_values(edge_index: Tensor, **values: Any) -> None:
     """Check that all values are floating point, and on one device together with the edges.
 
     Args:
-        edge_index: The edges.
+        edge_index: The edges, dense.
         **values: Values by name; the first is there.
 
     Raises:
         TypeError: If one holds no floating point numbers.
         ValueError: If one is on another device.
     """
-    _check_dense(edge_index, "edge_index")
     first = next(iter(values))
     device = edge_index.device
     for name, tensor in values.items():
         if tensor is None and name != first:
             continue
-        _check_dense(tensor, name)
+        if type(tensor) is not Tensor or tensor.layout != torch.strided:
+            _check_dense(tensor, name)
         if not tensor.is_floating_point():
             raise TypeError(f"'{name}' must be floating point, got {tensor.dtype}")
         if name == first:

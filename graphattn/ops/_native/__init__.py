@@ -177,7 +177,7 @@ def fingerprint(matrix: Tensor, samples: int) -> int:
         samples: How many entries of each row are taken, evenly spread.
     """
     numbers = (matrix.element_size(), *matrix.shape, *matrix.stride(), samples)
-    return _fingerprint()(address(matrix), *numbers)
+    return _fingerprint()(matrix.data_ptr() or address(matrix), *numbers)
 
 
 @cache

@@ -25,7 +25,7 @@ class Projection:
             there is no bias.
     """
 
-    __slots__ = ("att", "bias", "heads", "shape", "weight", "x")
+    __slots__ = ("att", "bias", "dtype", "heads", "shape", "weight", "x")
 
     def __init__(
         self,
@@ -40,15 +40,12 @@ class Projection:
         self.bias = bias
         self.heads = heads
         self.att = att
+        self.dtype: torch.dtype = weight.dtype
+        """Type of the operand."""
         self.shape: tuple[int, ...] = (x.shape[0], heads)
         """Shape of the operand, ``[N, H, C]`` or ``[N, H]``."""
         if att is None:
             self.shape = (*self.shape, weight.shape[0] // heads)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of the operand."""
-        return self.weight.dtype
 
     def compute(self) -> Tensor:
         """The operand, by torch's own ops."""
