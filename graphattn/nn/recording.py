@@ -26,6 +26,7 @@ from graphattn.nn.conv.attention_conv import AttentionConv
 __all__ = ["AttentionRecord", "record_attention"]
 
 _ASK = "return_attention_weights"
+_ASK_SEMANTIC = "return_semantic_attention_weights"
 _KNOWN = (
     "graphattn's AttentionConv and AEROConv; torch_geometric's GATConv, GATv2Conv, "
     "TransformerConv, SuperGATConv, HANConv, HGTConv; any other MessagePassing whose forward "
@@ -128,15 +129,16 @@ def record_attention(model: Module, *, detach: bool = True) -> Iterator[list[Att
     ``HANConv`` have one record per edge type; the coefficients of an ``HGTConv`` sum to one over
     all edge types that enter a node.
 
-    The model computes what it computes otherwise, bit for bit and with the same dropout, gradients
-    too, with one exception: torch's fused encoder layer, which has no coefficients, gives way to
-    the same layer in parts. Code of ``torch.compile`` runs uncompiled. Coefficients are those
-    before dropout, but PyG's ``GATConv`` and ``GATv2Conv`` return them after it. ``AEROConv``,
-    ``SuperGATConv``, ``HANConv``, ``HGTConv`` and ``MultiheadAttention`` compute their coefficients
-    twice. Nothing is kept but what the records hold.
+    The model computes what it computes otherwise, gradients too, with the same dropout and, on the
+    CPU, the same bits. One exception: torch's fused encoder layer, which has no coefficients, gives
+    way to the same layer in parts. What ``torch.compile`` made runs uncompiled. Coefficients are
+    those before dropout, but PyG's ``GATConv`` and ``GATv2Conv`` return them after it.
+    ``AEROConv``, ``SuperGATConv``, ``HANConv``, ``HGTConv`` and ``MultiheadAttention`` compute
+    their coefficients twice. Nothing is kept but what the records hold.
 
     Hooks see the calls and results that they would see otherwise, and contexts may be nested. When
-    the context ends, also by an exception, the modules are as they were, and the list stays.
+    the context ends, also by an exception, the modules are as they were, and the list stays. Where
+    layers run under :func:`torch.utils.checkpoint.checkpoint`, backward belongs into the context.
 
     Args:
         model: Any module with such layers.
@@ -147,9 +149,9 @@ def record_attention(model: Module, *, detach: bool = True) -> Iterator[list[Att
 
     Raises:
         TypeError: If ``model`` is no module.
-        ValueError: If the model has no such layer, or one whose ``forward`` hides the argument
-            ``return_attention_weights``; in a call, if a ``MultiheadAttention`` gets a nested
-            tensor, or an ``HGTConv`` a ``SparseTensor``.
+        ValueError: If the model has no such layer, or a subclass of one whose ``forward`` hides an
+            argument, such as ``return_attention_weights``; in a call, if a ``MultiheadAttention``
+            gets a nested tensor, or an ``HGTConv`` a ``SparseTensor``.
 
     Example:
         >>> from graphattn.models import GAT
@@ -163,9 +165,9 @@ def record_attention(model: Module, *, detach: bool = True) -> Iterator[list[Att
     if not isinstance(model, Module):
         raise TypeError(f"'model' must be a torch.nn.Module, got {type(model).__name__}")
     found = [
-        (name.replace("_orig_mod.", "").removesuffix("_orig_mod"), module, reader)
+        (_plain(name), module, reader)
         for name, module in model.named_modules()
-        if (reader := _reader_of(module, name)) is not None
+        if (reader := _reader_of(module, _plain(name))) is not None
     ]
     if not found:
         raise ValueError(
@@ -234,22 +236,30 @@ def _reader_of(module: Module, name: str) -> Reader | None:
     Raises:
         ValueError: If it has, but its forward hides them.
     """
-    for kinds, reader in _READERS:
-        if isinstance(module, kinds):
-            return reader
-    if not isinstance(module, MessagePassing):
+    if not isinstance(module, (MessagePassing, MultiheadAttention)):
         return None
     parameters = inspect.signature(type(module).forward).parameters
-    if _ASK in parameters:
-        return _read_returned
-    if not isinstance(module, _RETURNING):
+    returns = _ASK in parameters or isinstance(module, _RETURNING)
+    row = next((row for row in _READERS if isinstance(module, row[0])), None)
+    if row is not None:
+        _, reader, needed = row
+    elif returns:
+        hands_on = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        reader, needed = _read_returned, () if hands_on else (_ASK,)
+    else:
         return None
-    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
-        return _read_returned
-    raise ValueError(
-        f"layer {name!r} ({type(module).__name__}) can't be recorded: its forward does not take "
-        f"'{_ASK}' and hand it on"
-    )
+    hidden = [name for name in needed if name not in parameters]
+    if hidden:
+        raise ValueError(
+            f"layer {name!r} ({type(module).__name__}) can't be recorded: its forward does not "
+            f"take {', '.join(map(repr, hidden))}"
+        )
+    return reader
+
+
+def _plain(name: str) -> str:
+    """The name of a module without the part that ``torch.compile`` adds."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def _read_returned(call: _Call, forward: Forward, bound: inspect.BoundArguments) -> Any:
@@ -264,6 +274,12 @@ def _read_returned(call: _Call, forward: Forward, bound: inspect.BoundArguments)
     wants_pair = asked is not None if isinstance(call.layer, _RETURN_PAIR_FOR_FALSE) else asked
     named[_ASK] = True
     result = forward(*bound.args[1:], **bound.kwargs)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ValueError(
+            f"layer {call.name!r} ({type(call.layer).__name__}) can't be recorded: with '{_ASK}' "
+            f"its forward must return a pair of output and coefficients, got "
+            f"{type(result).__name__}"
+        )
     out, weights = result
     if isinstance(weights, SparseTensor):
         edge_index, alpha = weights, weights.storage.value()
@@ -316,9 +332,8 @@ def _read_supergat(call: _Call, forward: Forward, bound: inspect.BoundArguments)
 
 def _read_han(call: _Call, forward: Forward, bound: inspect.BoundArguments) -> Any:
     """Of each edge type from its messages, and of edge types as the layer returns them."""
-    wish = "return_semantic_attention_weights"
-    asked = bound.arguments.get(wish)
-    bound.arguments[wish] = True
+    asked = bound.arguments.get(_ASK_SEMANTIC)
+    bound.arguments[_ASK_SEMANTIC] = True
     with _unit_messages(call, "x_j") as coefficients:
         result = forward(*bound.args[1:], **bound.kwargs)
     edge_index_dict = bound.arguments["edge_index_dict"]
@@ -409,12 +424,17 @@ def _edge_type(name: str) -> tuple[str, str, str] | None:
     return None
 
 
-_READERS: tuple[tuple[type[Module], Reader], ...] = (
-    (AEROConv, _read_aero),
-    (pyg.SuperGATConv, _read_supergat),
-    (pyg.HANConv, _read_han),
-    (pyg.HGTConv, _read_hgt),
-    (MultiheadAttention, _read_dense),
+_READERS: tuple[tuple[type[Module], Reader, tuple[str, ...]], ...] = (
+    (AEROConv, _read_aero, ("x", "edge_index")),
+    (pyg.SuperGATConv, _read_supergat, ()),
+    (pyg.HANConv, _read_han, ("edge_index_dict", _ASK_SEMANTIC)),
+    (pyg.HGTConv, _read_hgt, ("edge_index_dict",)),
+    (
+        MultiheadAttention,
+        _read_dense,
+        ("query", "key", "value", "need_weights", "average_attn_weights"),
+    ),
 )
-"""Layers that do not return coefficients of their own accord, or not without changing."""
+"""Layers that do not return coefficients by a call that is otherwise the same, how they are read,
+and the arguments of their forward that this takes."""
 _RETURNING = (AttentionConv, pyg.GATConv, pyg.GATv2Conv, pyg.TransformerConv)

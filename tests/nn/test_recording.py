@@ -580,6 +580,10 @@ def test_compiled_models_run_uncompiled() -> None:
         found = compiled(x, EDGES)
     assert [record.name for record in records] == ["convs.0", "convs.1"]
     torch.testing.assert_close(found, expected)
+    conv = torch.compile(ours.GATConv(WIDTH, 4), backend="eager")
+    with record_attention(conv) as records:
+        conv(x, EDGES)
+    assert [record.name for record in records] == [""]
     model.compile(backend="eager")
     model(x, EDGES)
     with record_attention(model) as records:
@@ -623,17 +627,29 @@ class HandingOn(pyg.GATConv):
         return super().forward(*args, **kwargs)
 
 
+class Dropping(ours.GATConv):
+    def forward(self, x: Tensor, edge_index: Tensor, **_: Any) -> Tensor:  # type: ignore[override]
+        return super().forward(x, edge_index)
+
+
+class Narrow(nn.MultiheadAttention):
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Any:  # type: ignore[override]
+        return super().forward(query, key, value)
+
+
 def test_subclasses() -> None:
     conv = HandingOn(WIDTH, 4)
     with record_attention(conv) as records:
         assert isinstance(conv(features(), EDGES), Tensor)
         assert isinstance(conv(features(), EDGES, return_attention_weights=True), tuple)
     assert len(records) == 2
-    with (
-        pytest.raises(ValueError, match=r"layer '0' \(Hiding\) .* 'return_attention_weights'"),
-        record_attention(nn.ModuleList([Hiding(WIDTH, 4)])),
-    ):
-        pass
+    with pytest.raises(ValueError, match=r"layer '0' \(Hiding\) .* 'return_attention_weights'"):
+        record_attention(nn.ModuleList([Hiding(WIDTH, 4)])).__enter__()
+    conv = Dropping(WIDTH, 4)
+    with record_attention(conv), pytest.raises(ValueError, match=r"must return a pair .* Tensor"):
+        conv(features(), EDGES)
+    with pytest.raises(ValueError, match=r"\(Narrow\) .* 'need_weights', 'average_attn_weights'"):
+        record_attention(Narrow(WIDTH, HEADS)).__enter__()
 
 
 def test_what_is_wrong_is_named() -> None:
