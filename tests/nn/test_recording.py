@@ -156,6 +156,9 @@ def test_changes_nothing_without_gradients(case: tuple[nn.Module, tuple[Any, ...
         with record_attention(model) as records:
             found = flat(model(*args))
     assert records
+    kept = (record.alpha.untyped_storage() for record in records)
+    stored = {memory.data_ptr(): memory.nbytes() for memory in kept}
+    assert sum(stored.values()) == sum(4 * record.alpha.numel() for record in records)
     # torch's fused encoder layer is another kernel.
     if isinstance(model, nn.TransformerEncoder):
         torch.testing.assert_close(found, expected)
@@ -320,29 +323,35 @@ def test_aero_records_every_step() -> None:
     assert [record.kind for record in records] == ["edge"] * 3 + ["hop"]
     torch.testing.assert_close(torch.stack([step.alpha for step in steps], 1), alpha.detach())
     torch.testing.assert_close(hops.alpha, conv.hop_attention(x, EDGES).detach())
-    model = AEROGNN(WIDTH, 8, 1, 3, num_steps=3, heads=HEADS)
     matrix = to_torch_csr_tensor(torch.unique(EDGES, dim=1).flip(0), size=(6, 6))
-    for edge_index in (EDGES, matrix):
-        _, weights = model(x, edge_index, return_attention_weights=True)
+    _, (of_matrix, alpha) = conv(x, matrix, return_attention_weights=True)
+    with record_attention(conv) as records:
+        conv(x, matrix)
+    for step, record in enumerate(records[:3]):
+        assert torch.equal(record.edge_index.col_indices(), of_matrix.col_indices())
+        assert torch.equal(record.edge_index.values(), record.alpha)
+        torch.testing.assert_close(record.alpha, alpha[:, step].detach())
+
+
+def test_layers_of_a_model_in_order() -> None:
+    x, inputs = features(), {}
+    for model in (GAT(WIDTH, 8, 3, 5, heads=HEADS), AEROGNN(WIDTH, 8, 1, 3, num_steps=1)):
+        layers = {
+            name: module
+            for name, module in model.named_modules()
+            if isinstance(module, pyg.MessagePassing)
+        }
+        for name, layer in layers.items():
+            layer.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args}))
         with record_attention(model) as records:
-            model(x, edge_index)
-        for record, (edges, alpha) in zip(records[:3], weights, strict=True):
-            assert record.name == "conv"
-            torch.testing.assert_close(record.alpha, alpha.detach())
-            torch.testing.assert_close(record.edge_index.to_dense(), edges.detach().to_dense())
-
-
-def test_the_model_s_own_weights_are_the_same() -> None:
-    model = GAT(WIDTH, 8, 3, 5, heads=HEADS, dropout=0.5)
-    torch.manual_seed(0)
-    _, weights = model(features(), EDGES, return_attention_weights=True)
-    torch.manual_seed(0)
-    with record_attention(model) as records:
-        model(features(), EDGES)
-    assert [record.name for record in records] == ["convs.0", "convs.1", "convs.2"]
-    for record, (edges, alpha) in zip(records, weights, strict=True):
-        assert torch.equal(record.edge_index, edges)
-        assert torch.equal(record.alpha, alpha)
+            model(x, EDGES)
+        edge_records = [record for record in records if record.kind == "edge"]
+        assert [record.name for record in edge_records] == list(layers)
+        for record in edge_records:
+            layer = layers[record.name]
+            _, (edges, alpha) = layer(*inputs[record.name], return_attention_weights=True)
+            assert torch.equal(record.edge_index, edges)
+            torch.testing.assert_close(record.alpha, alpha.detach().view_as(record.alpha))
 
 
 @pytest.mark.parametrize("options", [{}, {"bias": False}, {"add_zero_attn": True}, {"kdim": 5}])
