@@ -16,32 +16,41 @@
 # and which neighbours of one digit count.
 
 # %%
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import networkx as nx
 import pandas as pd
 import torch
 from torch_geometric.utils import degree, k_hop_subgraph
 
-from graphattn.data import load
-from graphattn.recipes import build_model, recipe
-from graphattn.train import fit
+from graphattn.nn import record_attention
+from graphattn.recipes import recipe, restore, run
 
-torch.set_num_threads(1)  # on a graph this small, threads only wait for each other
 experiment = recipe("gat/digits")
-data = load("digits")
-model = build_model(experiment, data, seed=0)
-report = fit(model, data, experiment.train, progress=False)
+report = run(experiment, seed=0, runs="runs", progress=False)
 print(f"test accuracy {report.test_metric:.3f} after epoch {report.best_epoch}")
 
 # %% [markdown]
-# `return_attention_weights=True` gives the edges and the coefficients of every layer. The input
-# edges come first and in their order, then the self-loops that the layer added.
+# Everything about the run is in its folder. `restore` makes the model of it, with the weights of
+# that epoch, and the data that it was trained on.
 
 # %%
-model.eval()
-with torch.no_grad():
-    _, weights = model(data.x, data.edge_index, return_attention_weights=True)
-edge_index, alpha = weights[0]
+folder = max(Path("runs", experiment.name).iterdir())  # names begin with the time
+restored = restore(folder)
+model, data = restored.model, restored.data
+
+# %% [markdown]
+# While `record_attention` is open, every attention layer of a model hands out its edges and
+# coefficients. The input edges come first and in their order, then the self-loops that the layer
+# added.
+
+# %%
+with torch.no_grad(), record_attention(model) as records:
+    model(data.x, data.edge_index)
+for record in records:
+    print(record.name, record.kind, list(record.alpha.shape))
+edge_index, alpha = records[0].edge_index, records[0].alpha
 print(
     f"{data.num_edges} edges, {edge_index.size(1) - data.num_edges} self-loops, "
     f"{alpha.size(1)} heads"

@@ -25,15 +25,11 @@ class Eval:
         """Print loss and metric of the three splits."""
         import pandas as pd
 
-        from graphattn.recipes import build_model, load_data, open_run, take_split
+        from graphattn.recipes import restore
         from graphattn.train import evaluate
 
-        experiment, seed, folder = open_run(self.folder)
-        data = load_data(experiment.data, root=self.root, seed=seed, offline=self.offline)
-        data, _ = take_split(data, seed)
-        model = build_model(experiment, data, seed)
-        folder.load_weights(model)
-        scores = evaluate(model, data)
+        restored = restore(self.folder, root=self.root, offline=self.offline)
+        scores = evaluate(restored.model, restored.data)
         table = pd.DataFrame(
             {
                 "split": ["train", "val", "test"],
@@ -43,6 +39,6 @@ class Eval:
                 ],
             }
         )
-        print(f"{experiment.name}, seed {seed}")
+        print(f"{restored.experiment.name}, seed {restored.seed}")
         print(table.to_string(index=False))
         return 0

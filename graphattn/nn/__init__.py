@@ -6,5 +6,15 @@ from graphattn.nn.conv.gat_conv import GATConv
 from graphattn.nn.conv.gatv2_conv import GATv2Conv
 from graphattn.nn.conv.transformer_conv import TransformerConv
 from graphattn.nn.linear import Linear
+from graphattn.nn.recording import AttentionRecord, record_attention
 
-__all__ = ["AEROConv", "AttentionConv", "GATConv", "GATv2Conv", "Linear", "TransformerConv"]
+__all__ = [
+    "AEROConv",
+    "AttentionConv",
+    "AttentionRecord",
+    "GATConv",
+    "GATv2Conv",
+    "Linear",
+    "TransformerConv",
+    "record_attention",
+]

@@ -9,7 +9,16 @@ from graphattn._core.lazy import lazy_exports
 if TYPE_CHECKING:
     from graphattn.recipes.experiment import DataConfig, Experiment, Published
     from graphattn.recipes.registry import RECIPES, recipe
-    from graphattn.recipes.running import build_model, load_data, open_run, resume, run, take_split
+    from graphattn.recipes.running import (
+        Restored,
+        build_model,
+        load_data,
+        open_run,
+        restore,
+        resume,
+        run,
+        take_split,
+    )
     from graphattn.recipes.table import collect_reports, results_table
 
 __all__ = [
@@ -17,11 +26,13 @@ __all__ = [
     "DataConfig",
     "Experiment",
     "Published",
+    "Restored",
     "build_model",
     "collect_reports",
     "load_data",
     "open_run",
     "recipe",
+    "restore",
     "results_table",
     "resume",
     "run",
@@ -36,11 +47,13 @@ __getattr__ = lazy_exports(
         "Experiment": "experiment",
         "Published": "experiment",
         "RECIPES": "registry",
+        "Restored": "running",
         "build_model": "running",
         "collect_reports": "table",
         "load_data": "running",
         "open_run": "running",
         "recipe": "registry",
+        "restore": "running",
         "results_table": "table",
         "resume": "running",
         "run": "running",

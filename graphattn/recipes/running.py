@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -25,7 +27,17 @@ from graphattn.data import SparseFeatures, load, select_split
 from graphattn.recipes.experiment import DataConfig, Experiment
 from graphattn.train import Report, RunFolder, fit
 
-__all__ = ["Run", "build_model", "load_data", "open_run", "resume", "run", "take_split"]
+__all__ = [
+    "Restored",
+    "Run",
+    "build_model",
+    "load_data",
+    "open_run",
+    "restore",
+    "resume",
+    "run",
+    "take_split",
+]
 
 _EDGES_FOR_THREADS = 100_000
 
@@ -35,6 +47,22 @@ class Run(NamedTuple):
 
     experiment: Experiment
     """What is run."""
+    seed: int
+    """Its seed."""
+    folder: RunFolder
+    """Where its files are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A finished run, ready to be looked at."""
+
+    model: Module
+    """The network with the weights of the selected epoch, in evaluation mode, on the CPU."""
+    data: Data
+    """The prepared graph, with the split that the run's seed took."""
+    experiment: Experiment
+    """What was run."""
     seed: int
     """Its seed."""
     folder: RunFolder
@@ -117,20 +145,79 @@ def run(
         raise
 
 
-def open_run(path: str | os.PathLike[str]) -> Run:
+def open_run(path: str | os.PathLike[str] | RunFolder) -> Run:
     """Read what a run folder was begun with.
 
     Raises:
         ValueError: If it is no run folder, or its ``config.yaml`` has an unknown key.
         OSError: If a file can't be read.
     """
-    folder = RunFolder(path)
+    folder = path if isinstance(path, RunFolder) else RunFolder(path)
+    if not folder.config_path.exists():
+        below = [
+            str(found.parent)
+            for levels in ("*", "*/*", "*/*/*")  # as deep as `graphattn train` makes them
+            for found in sorted(folder.path.glob(f"{levels}/{folder.config_path.name}"))
+        ]
+        more = f"; run folders below it: {', '.join(below[:3])}" if below else ""
+        more += f" and {len(below) - 3} more" if len(below) > 3 else ""
+        raise ValueError(
+            f"{str(folder.path)!r} is no run folder: it has no {folder.config_path.name}{more}"
+        )
     config = folder.read_config()
     if "seed" not in config:
         raise ValueError(f"{folder.config_path} lacks 'seed'")
     seed = config.pop("seed")
     check_count("seed", seed, least=0)
     return Run(Experiment.from_dict(config), seed, folder)
+
+
+def restore(
+    run: str | os.PathLike[str] | RunFolder,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+) -> Restored:
+    """Everything about a finished run in one call: the model, its data and its settings.
+
+    No random state is touched.
+
+    Args:
+        run: The run folder.
+        root: Folder of all data sets, wherever it was when the run was made; see
+            :func:`graphattn.data.load`.
+        offline: Never use the network.
+
+    Returns:
+        The run; ``restored.model`` has the weights of the selected epoch.
+
+    Raises:
+        ValueError: If it is no run folder, the run is not finished, or weights, settings and data
+            do not belong together.
+        FileNotFoundError: If the weights are missing or, offline, the data set.
+        OSError: If another file can't be read, or a data set can't be downloaded.
+
+    Example:
+        >>> restored = restore("runs/gat/cora/20260101-120000-seed0")  # doctest: +SKIP
+        >>> restored.model(restored.data.x, restored.data.edge_index)  # doctest: +SKIP
+    """
+    experiment, seed, folder = open_run(run)
+    if not folder.finished:
+        raise ValueError(
+            f"the run in {str(folder.path)!r} is not finished; continue it with: "
+            f"graphattn train --resume {shlex.quote(str(folder.path))}"
+        )
+    if not folder.weights_path.exists():
+        raise FileNotFoundError(
+            f"{str(folder.path)!r} has a report, but no {folder.weights_path.name}: copy it, too, "
+            "or run the experiment again"
+        )
+    data = load_data(experiment.data, root=root, seed=seed, offline=offline)
+    data, _ = take_split(data, seed)
+    with torch.random.fork_rng(devices=[]):
+        model = _network(experiment, data)
+    folder.load_weights(model)
+    return Restored(model.eval(), data, experiment, seed, folder)
 
 
 def resume(
@@ -163,8 +250,7 @@ def resume(
 def build_model(experiment: Experiment, data: Data, seed: int) -> Module:
     """Make the network of an experiment with the parameters of a seed."""
     seed_everything(seed)
-    edge_dim = None if data.edge_attr is None else data.edge_attr.size(-1)
-    return experiment.model.build(data.num_node_features, data.num_classes, edge_dim)
+    return _network(experiment, data)
 
 
 def take_split(data: Data, seed: int) -> tuple[Data, str]:
@@ -173,6 +259,12 @@ def take_split(data: Data, seed: int) -> tuple[Data, str]:
         return data, ""
     index = seed % data.train_mask.size(1)
     return select_split(data, index), f"[{index}]"
+
+
+def _network(experiment: Experiment, data: Data) -> Module:
+    """The network of an experiment for the sizes of a graph."""
+    edge_dim = None if data.edge_attr is None else data.edge_attr.size(-1)
+    return experiment.model.build(data.num_node_features, data.num_classes, edge_dim)
 
 
 def _fit(

@@ -27,3 +27,14 @@ def test_a_truncated_checkpoint(graphattn: Callable[..., Any], tmp_path: Path) -
     done = graphattn("eval", weights.parent)
     assert done.status == 2
     assert "model.safetensors" in done.err
+
+
+def test_a_run_that_is_not_finished(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    graphattn("train", "gat", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 2)
+    (report,) = tmp_path.rglob("report.json")
+    report.unlink()
+    done = graphattn("eval", report.parent)
+    assert done.status == 2
+    assert f"graphattn train --resume {report.parent}" in done.err
+    assert graphattn("train", "--resume", report.parent, "--no-progress").status == 0
+    assert graphattn("eval", report.parent).status == 0

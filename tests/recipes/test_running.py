@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +14,14 @@ from graphattn.recipes import (
     load_data,
     open_run,
     recipe,
+    restore,
     resume,
     run,
     running,
     take_split,
 )
-from graphattn.train import TrainConfig
+from graphattn.train import RunFolder, TrainConfig, evaluate
+from graphattn.train.weights import read_weights
 
 
 @pytest.fixture
@@ -111,3 +115,71 @@ def test_seeds_go_round_the_splits(data_root: Path) -> None:
     assert index == "[3]"
     assert torch.equal(split.train_mask, data.train_mask[:, 3])
     assert take_split(load_data(DataConfig("digits")), 13)[1] == ""
+
+
+@pytest.fixture
+def finished(experiment: Experiment, tmp_path: Path) -> Path:
+    run(experiment, 3, runs=tmp_path / "runs", progress=False)
+    (config,) = tmp_path.rglob("config.yaml")
+    return config.parent
+
+
+def test_restores_model_data_and_settings(experiment: Experiment, finished: Path) -> None:
+    torch.manual_seed(5)
+    random.seed(5)
+    before, also_before = torch.get_rng_state(), random.getstate()
+    restored = restore(finished)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert random.getstate() == also_before
+    assert (restored.seed, restored.folder.path) == (3, finished)
+    assert restored.experiment.to_dict() == experiment.to_dict()
+    assert not restored.model.training
+    weights = read_weights(restored.folder.weights_path)
+    assert restored.model.state_dict().keys() == weights.keys()
+    assert all(torch.equal(weights[k], v) for k, v in restored.model.state_dict().items())
+    scores = evaluate(restored.model, restored.data)
+    report = restored.folder.read_report()
+    assert scores["test_metric"] == report.test_metric
+    assert scores["test_loss"] == pytest.approx(report.test_loss)
+    again = restore(RunFolder(finished))
+    assert torch.equal(again.data.x, restored.data.x)
+
+
+def test_restores_the_split_of_the_seed(data_root: Path, tmp_path: Path) -> None:
+    experiment = replace(recipe("gat/texas"), train=TrainConfig(max_epochs=2))
+    run(experiment, 13, runs=tmp_path, root=data_root, progress=False)
+    (config,) = tmp_path.rglob("config.yaml")
+    restored = restore(config.parent, root=data_root)
+    masks = load_data(experiment.data, root=data_root).train_mask
+    assert torch.equal(restored.data.train_mask, masks[:, 3])
+    with pytest.raises(FileNotFoundError, match=r"'texas' is not complete in .*another 'root'"):
+        restore(config.parent, root=tmp_path / "elsewhere", offline=True)
+
+
+def test_what_can_t_be_restored(finished: Path) -> None:
+    runs = finished.parents[1]
+    with pytest.raises(
+        ValueError, match=rf"is no run folder.* below it: {re.escape(str(finished))}"
+    ):
+        restore(runs)
+    with pytest.raises(ValueError, match="must be an existing run folder"):
+        restore(runs / "nowhere")
+    weights = (finished / "model.safetensors").read_bytes()
+    (finished / "model.safetensors").write_bytes(weights[:100])
+    with pytest.raises(ValueError, match="truncated"):
+        restore(finished)
+    (finished / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has a report, but no model\.safetensors"):
+        restore(finished)
+    (finished / "model.safetensors").write_bytes(weights)
+    config = (finished / "config.yaml").read_text()
+    (finished / "config.yaml").write_text(config.replace("heads: 8", "heads: 4"))
+    with pytest.raises(ValueError, match="holds weights of another model"):
+        restore(finished)
+    (finished / "config.yaml").write_text(config)
+    (finished / "report.json").unlink()
+    moved = finished.rename(finished.with_name("a run"))
+    with pytest.raises(ValueError, match=r"not finished; .* graphattn train --resume '.*a run'"):
+        restore(moved)
+    assert resume(moved, progress=False).seed == 3
+    assert restore(moved).seed == 3

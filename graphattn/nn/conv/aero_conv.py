@@ -14,7 +14,7 @@ from torch_geometric.typing import Adj
 
 from graphattn.nn.conv._edges import as_edge_list, with_weights
 from graphattn.nn.conv._watch import is_watched
-from graphattn.ops import aero_attention, aero_propagate
+from graphattn.ops import aero_attention, aero_propagate, spmm
 from graphattn.ops.aero.reference import Propagated, propagate
 from graphattn.ops.checks import check_edge_index, check_nodes
 
@@ -136,30 +136,42 @@ class AEROConv(MessagePassing):
         self._check(x, edge_attr, size)
         edges, _ = as_edge_list(edge_index)
         h = x.view(-1, self.heads, self.channels // self.heads)
-        if not (self.explain is True or is_watched(self)) and not return_attention_weights:
+        watched = self.explain is True or is_watched(self)
+        if not watched and not return_attention_weights:
             directed = edges if self.flow == "source_to_target" else edges.flip(0)
             weights = (self.att, self.hop_att_0, self.hop_att, self.hop_bias)
             return aero_propagate(h, directed, *weights, decay=self.decay).flatten(1)
-        (out, _), alpha = self._watched(h, edges)
+        (out, _), alpha = self._take_steps(h, edges, with_messages=watched)
         out = out.flatten(1).to(x.dtype)
         if not return_attention_weights:
             return out
         return out, with_weights(edge_index, edges, alpha, (x.size(0), x.size(0)))
 
-    def hop_attention(self, x: Tensor, edge_index: Adj) -> Tensor:
-        """Weights of a node's states in its sum.
+    def coefficients(self, x: Tensor, edge_index: Adj) -> tuple[Tensor, Tensor]:
+        """Edge and hop attention of all steps; calls no hooks.
 
         Args:
             x: Node features. Shape ``[N, channels]``.
             edge_index: As in :meth:`forward`.
 
         Returns:
-            One weight per state, the input's first; any sign. Shape ``[N, num_steps + 1, heads]``.
+            The coefficients of edges in the order of the edge list, or of a matrix's entries, shape
+            ``[E, num_steps, heads]``; and of a node's states in its sum, the input's first, any
+            sign, shape ``[N, num_steps + 1, heads]``. Both in ``float32`` at least.
+
+        Raises:
+            TypeError: See :meth:`forward`.
+            ValueError: See :meth:`forward`.
         """
         self._check(x, None, None)
         edges, _ = as_edge_list(edge_index)
-        (_, gamma), _ = self._watched(x.view(-1, self.heads, self.channels // self.heads), edges)
-        return gamma
+        h = x.view(-1, self.heads, self.channels // self.heads)
+        (_, gamma), alpha = self._take_steps(h, edges, with_messages=False)
+        return alpha, gamma
+
+    def hop_attention(self, x: Tensor, edge_index: Adj) -> Tensor:
+        """Weights of a node's states in its sum, the second of :meth:`coefficients`."""
+        return self.coefficients(x, edge_index)[1]
 
     def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
         """Weight the state of the source of every edge. ``[E, H, C]``."""
@@ -173,8 +185,10 @@ class AEROConv(MessagePassing):
         )
         return f"{type(self).__name__}({self.channels}, {self.num_steps}{options})"
 
-    def _watched(self, h: Tensor, edges: Tensor) -> tuple[Propagated, Tensor]:
-        """All steps with single messages; the sums, and the coefficients ``[E, K, H]``."""
+    def _take_steps(
+        self, h: Tensor, edges: Tensor, *, with_messages: bool
+    ) -> tuple[Propagated, Tensor]:
+        """All steps, keeping coefficients; the sums, and the coefficients ``[E, K, H]``."""
         directed = edges if self.flow == "source_to_target" else edges.flip(0)
         directed = check_edge_index(directed)
         check_nodes(directed, num_src=h.size(0), num_dst=h.size(0))
@@ -184,6 +198,8 @@ class AEROConv(MessagePassing):
         def step(k: int, h: Tensor, z: Tensor) -> Tensor:
             weight = aero_attention(z, directed, self.att[k])
             alpha.append(weight.unsqueeze(1))
+            if not with_messages:
+                return spmm(h, weight, directed, num_dst=h.size(0))
             out: Tensor = self.propagate(edges, x=h, alpha=weight, size=(h.size(0), h.size(0)))
             return out
 

@@ -284,3 +284,15 @@ def test_names_what_is_wrong(x: Tensor) -> None:
         AEROConv(8, 1, heads=3)
     with pytest.raises(ValueError, match="'lambd' must be finite and 0 or more, got -1"):
         AEROConv(8, 1, lambd=-1)
+
+
+def test_coefficients_are_those_of_the_propagation_and_call_no_hooks(x: Tensor) -> None:
+    conv, calls = AEROConv(WIDTH, 3, heads=2), []
+    conv.register_message_forward_hook(lambda *_: calls.append("message"))
+    _, (_, alpha) = conv(x, EDGES, return_attention_weights=True)
+    assert calls == ["message"] * 3
+    found, gamma = conv.coefficients(x, EDGES)
+    assert len(calls) == 3
+    torch.testing.assert_close(found, alpha)
+    assert gamma.shape == (NUM_NODES, 4, 2)
+    assert torch.equal(gamma, conv.hop_attention(x, EDGES))
