@@ -22,7 +22,6 @@ def lazy_exports(package: str, exports: Mapping[str, str]) -> Callable[[str], ob
         A function to bind to ``__getattr__`` in the package's ``__init__.py``. Repeat the imports
         under ``if TYPE_CHECKING:`` there, for type checkers and readers.
     """
-
     namespace = vars(sys.modules[package])
 
     def getattr_(name: str) -> object:
