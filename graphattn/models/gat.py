@@ -290,7 +290,8 @@ class GAT(pyg.GAT):
         """What layer-wise inference needs of a batch."""
         if "edges" in batch:
             return batch
-        hops = len(batch.get("num_sampled_nodes", (0, 0))) - 1
+        sampled = batch.get("num_sampled_nodes")
+        hops = 1 if sampled is None else len(sampled) - 1
         if hops != 1:
             raise ValueError(
                 f"'loader' must sample one hop (num_neighbors=[-1]), it samples {hops}"
