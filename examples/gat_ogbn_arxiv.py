@@ -33,6 +33,8 @@ model = GAT(
     args.num_layers,
     data.num_classes,
     dropout=args.dropout,
+    act="elu",
+    input_dropout=args.dropout,
     heads=args.heads,
     out_heads=1,
     attention_dropout=0.0,

@@ -16,6 +16,7 @@ import torch
 import graphattn
 
 TESTS = Path(__file__).parent
+PACKAGE = Path(graphattn.__file__).parent
 # The native library looks like an extension module; kernels import triton, which need not be there.
 LEFT_OUT = ("libgraphattn", "gpu_kernels") if find_spec("triton") is None else ("libgraphattn",)
 MODULES = sorted(
@@ -59,6 +60,35 @@ def test_public_names_exist(name: str) -> None:
     assert all(hasattr(module, public) for public in getattr(module, "__all__", ()))
 
 
+def run_python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("[!_]*/__init__.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_need_no_import_of_their_own(room: str) -> None:
+    module = import_module(f"graphattn.{room}")
+    assert room in dir(graphattn)
+    assert graphattn.__getattr__(room) is module
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_a_layer_after_the_import_of_the_package_alone() -> None:
+    assert run_python("import graphattn; print(graphattn.nn.GATConv(8, 4))") == "GATConv(8, 4)"
+
+
+def test_other_names_are_no_attributes() -> None:
+    for name in ("no_such_room", "_core", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"module 'graphattn' has no attribute '{name}'"):
+            graphattn.__getattr__(name)
+    assert "_core" not in graphattn._packages()
+    assert "__version__" in dir(graphattn)
+
+
 @pytest.mark.parametrize(
     "package",
     [
@@ -75,5 +105,6 @@ def test_imports_no_torch(package: str) -> None:
         f"import sys, {package}; "
         "print(*(name for name in ('torch', 'torch_geometric', 'pandas') if name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    assert run_python(code) == ""
+    # Nor does looking at what there is.
+    assert run_python(code.replace("print", f"dir({package}); print")) == ""

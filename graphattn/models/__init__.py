@@ -8,15 +8,18 @@ from graphattn._core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from graphattn.models.aero_gnn import AEROGNN
+    from graphattn.models.blocks import AttentionBlock
     from graphattn.models.config import (
         METHODS,
         AEROGNNConfig,
         GATConfig,
+        GATTunedConfig,
         GATv2Config,
         MLPConfig,
         ModelConfig,
     )
     from graphattn.models.gat import GAT, GATv2
+    from graphattn.models.gat_tuned import GATTuned
     from graphattn.models.mlp import MLP
 
 __all__ = [
@@ -25,7 +28,10 @@ __all__ = [
     "METHODS",
     "MLP",
     "AEROGNNConfig",
+    "AttentionBlock",
     "GATConfig",
+    "GATTuned",
+    "GATTunedConfig",
     "GATv2",
     "GATv2Config",
     "MLPConfig",
@@ -37,8 +43,11 @@ __getattr__ = lazy_exports(
     {
         "AEROGNN": "aero_gnn",
         "AEROGNNConfig": "config",
+        "AttentionBlock": "blocks",
         "GAT": "gat",
         "GATConfig": "config",
+        "GATTuned": "gat_tuned",
+        "GATTunedConfig": "config",
         "GATv2": "gat",
         "GATv2Config": "config",
         "METHODS": "config",

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from graphattn._core.checks import check_choice, check_count, check_number, check_probability
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-__all__ = ["METHODS", "AEROGNNConfig", "GATConfig", "GATv2Config", "MLPConfig", "ModelConfig"]
+__all__ = [
+    "METHODS",
+    "AEROGNNConfig",
+    "GATConfig",
+    "GATTunedConfig",
+    "GATv2Config",
+    "MLPConfig",
+    "ModelConfig",
+    "NodeNorm",
+]
 
+Activation = Literal["elu", "gelu", "leaky_relu", "relu", "silu", "tanh"]
 Norm = Literal["batch_norm", "graph_norm", "instance_norm", "layer_norm", "pair_norm"]
+NodeNorm = Literal["batch_norm", "layer_norm"]
 JumpingKnowledge = Literal["cat", "last", "lstm", "max"]
 
 
@@ -30,8 +41,12 @@ class _LayersConfig:
     """Attention heads of a hidden layer."""
     out_heads: int = 1
     """Attention heads of the last layer, which are averaged."""
+    act: Activation = "elu"
+    """Activation between layers."""
     dropout: float = 0.6
     """Probability of dropping an input of a layer."""
+    input_dropout: float | None = None
+    """Probability of dropping an input of the first layer; as `dropout` if None."""
     attention_dropout: float | None = None
     """Probability of dropping an attention coefficient; as `dropout` if None."""
     negative_slope: float = 0.2
@@ -52,12 +67,21 @@ class _LayersConfig:
             raise ValueError(
                 f"'heads' ({self.heads}) must divide 'hidden_channels' ({self.hidden_channels})"
             )
+        check_choice("act", self.act, get_args(Activation))
         check_probability("dropout", self.dropout)
-        if self.attention_dropout is not None:
-            check_probability("attention_dropout", self.attention_dropout)
+        for name in ("input_dropout", "attention_dropout"):
+            if getattr(self, name) is not None:
+                check_probability(name, getattr(self, name))
         check_number("negative_slope", self.negative_slope)
         check_choice("norm", self.norm, (None, *get_args(Norm)))
         check_choice("jk", self.jk, (None, *get_args(JumpingKnowledge)))
+
+    def _options(self) -> dict[str, Any]:
+        """The settings as arguments of the network."""
+        options = asdict(self)
+        if self.input_dropout is None:
+            options["input_dropout"] = self.dropout
+        return options
 
 
 @dataclass(frozen=True)
@@ -75,7 +99,7 @@ class GATConfig(_LayersConfig):
         """Make the network for a data set's sizes, with parameters drawn anew."""
         from graphattn.models.gat import GAT
 
-        return GAT(in_channels, out_channels=out_channels, edge_dim=edge_dim, **asdict(self))
+        return GAT(in_channels, out_channels=out_channels, edge_dim=edge_dim, **self._options())
 
 
 @dataclass(frozen=True)
@@ -89,7 +113,55 @@ class GATv2Config(_LayersConfig):
         """Make the network for a data set's sizes, with parameters drawn anew."""
         from graphattn.models.gat import GATv2
 
-        return GATv2(in_channels, out_channels=out_channels, edge_dim=edge_dim, **asdict(self))
+        return GATv2(in_channels, out_channels=out_channels, edge_dim=edge_dim, **self._options())
+
+
+@dataclass(frozen=True)
+class GATTunedConfig:
+    """A plain GAT with residuals and normalisation; the defaults are the tuned ones for Cora."""
+
+    hidden_channels: int = 512
+    """Width of the hidden layers, all heads together."""
+    num_layers: int = 3
+    """Number of attention layers; a linear classifier follows."""
+    heads: int = 1
+    """Attention heads."""
+    dropout: float = 0.2
+    """Probability of dropping an output of a layer."""
+    attention_dropout: float = 0.0
+    """Probability of dropping an attention coefficient."""
+    negative_slope: float = 0.2
+    """Slope of the LeakyReLU below zero."""
+    norm: NodeNorm | None = None
+    """Normalisation of a layer's output, per node (layer_norm) or per channel (batch_norm)."""
+    residual: bool = True
+    """Add a linear map of a layer's input to its output."""
+    sep: bool = False
+    """Put a node's own features beside those of its neighbours, and map both to the width."""
+    feed_forward: bool = False
+    """Map what a layer's attention gives by a perceptron of two layers."""
+    sum_layers: bool = False
+    """Classify the sum of all layers' outputs instead of the last."""
+    add_self_loops: bool = False
+    """Let each node attend to itself, where the data have no self-loops yet."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_channels", "num_layers", "heads"):
+            check_count(name, getattr(self, name))
+        if self.hidden_channels % self.heads != 0:
+            raise ValueError(
+                f"'heads' ({self.heads}) must divide 'hidden_channels' ({self.hidden_channels})"
+            )
+        for name in ("dropout", "attention_dropout"):
+            check_probability(name, getattr(self, name))
+        check_number("negative_slope", self.negative_slope)
+        check_choice("norm", self.norm, (None, *get_args(NodeNorm)))
+
+    def build(self, in_channels: int, out_channels: int, edge_dim: int | None = None) -> Module:
+        """Make the network for a data set's sizes, with parameters drawn anew."""
+        from graphattn.models.gat_tuned import GATTuned
+
+        return GATTuned(in_channels, out_channels=out_channels, edge_dim=edge_dim, **asdict(self))
 
 
 @dataclass(frozen=True)
@@ -160,9 +232,15 @@ class AEROGNNConfig:
         return AEROGNN(in_channels, out_channels=out_channels, **asdict(self))
 
 
-ModelConfig = GATConfig | GATv2Config | AEROGNNConfig | MLPConfig
+ModelConfig = GATConfig | GATv2Config | GATTunedConfig | AEROGNNConfig | MLPConfig
 
 METHODS: Mapping[str, type[ModelConfig]] = MappingProxyType(
-    {"gat": GATConfig, "gatv2": GATv2Config, "aero_gnn": AEROGNNConfig, "mlp": MLPConfig}
+    {
+        "gat": GATConfig,
+        "gatv2": GATv2Config,
+        "gat_tuned": GATTunedConfig,
+        "aero_gnn": AEROGNNConfig,
+        "mlp": MLPConfig,
+    }
 )
 """Methods by the name that the command line uses."""

@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 
 from graphattn._core.errors import unknown_name
-from graphattn.recipes import aero_gnn, gat
+from graphattn.recipes import aero_gnn, gat, gat_tuned
 from graphattn.recipes.experiment import Experiment
 
 __all__ = ["RECIPES", "recipe"]
@@ -21,6 +21,10 @@ RECIPES: Mapping[str, Callable[[], Experiment]] = MappingProxyType(
         **{f"aero_gnn/{data}": partial(aero_gnn.aero_gnn, data) for data in aero_gnn.AERO_GNN_DATA},
         **{f"gat/{data}": partial(aero_gnn.gat, data) for data in aero_gnn.GAT_DATA},
         **{f"gatv2/{data}": partial(aero_gnn.gatv2, data) for data in aero_gnn.GATV2_DATA},
+        **{
+            f"gat_tuned/{data}": partial(gat_tuned.gat_tuned, data)
+            for data in gat_tuned.GAT_TUNED_DATA
+        },
     }
 )
 """Functions that make an experiment, in the order of the results table."""

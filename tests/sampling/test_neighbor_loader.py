@@ -167,9 +167,9 @@ def test_seeds_come_out_as_from_the_whole_graph(graph: Data) -> None:
     model = GAT(6, 16, num_layers=2, out_channels=3, heads=4, edge_dim=2).double().eval()
     graph.x, graph.edge_attr = graph.x.double(), graph.edge_attr.double()
     with torch.no_grad():
-        expected = model(graph.x, graph.edge_index, graph.edge_attr)
+        expected = model(graph.x, graph.edge_index, edge_attr=graph.edge_attr)
         for batch in NeighborLoader(graph, [-1, -1], batch_size=7, shuffle=True):
-            out = model(batch.x, batch.edge_index, batch.edge_attr)[: batch.batch_size]
+            out = model(batch.x, batch.edge_index, edge_attr=batch.edge_attr)[: batch.batch_size]
             torch.testing.assert_close(out, expected[batch.n_id[: batch.batch_size]])
 
 
@@ -180,11 +180,11 @@ def test_trimming_leaves_the_seeds_as_they_are(graph: Data, num_neighbors: list[
     graph.x, graph.edge_attr = graph.x.double(), graph.edge_attr.double()
     with torch.no_grad():
         for batch in NeighborLoader(graph, num_neighbors, batch_size=16):
-            whole = model(batch.x, batch.edge_index, batch.edge_attr)
+            whole = model(batch.x, batch.edge_index, edge_attr=batch.edge_attr)
             trimmed = model(
                 batch.x,
                 batch.edge_index,
-                batch.edge_attr,
+                edge_attr=batch.edge_attr,
                 num_sampled_nodes_per_hop=batch.num_sampled_nodes,
                 num_sampled_edges_per_hop=batch.num_sampled_edges,
             )

@@ -368,6 +368,13 @@ class AttentionConv(MessagePassing):
         name = type(self).__name__
         return f"{name}({self.in_channels}, {self.out_channels}{''.join(options)})"
 
+    def __prepare_scriptable__(self) -> None:
+        """Asked by ``torch.jit.script``, of every layer in a model."""
+        raise TypeError(
+            f"{type(self).__name__} can't be compiled by torch.jit.script, as PyG's attention "
+            "layers; use torch.compile"
+        )
+
     def _linear(self, in_channels: int, out_channels: int, *, bias: bool = False) -> Linear:
         return Linear(in_channels, out_channels, bias=bias, weight_initializer="glorot")
 
