@@ -18,7 +18,7 @@ from graphattn.ops.checks import check_csr
 __all__ = ["check_card", "check_data", "check_files"]
 
 
-def check_data(data: Data) -> None:
+def check_data(data: Data, *, labels: bool = True) -> None:
     """Check that a graph can be trained on.
 
     Looked at are ``edge_index`` (integers in ``[0, N)``, shape ``[2, E]``, or a sparse ``[N, N]``
@@ -29,13 +29,14 @@ def check_data(data: Data) -> None:
 
     Args:
         data: The graph. With an attribute ``num_classes`` the labels must be below it.
+        labels: Whether to look at the values of ``y``, which a task decides about.
 
     Raises:
         ValueError: For the first thing that is wrong; the error names it, what was found and what
             was expected.
         TypeError: If that is a type.
     """
-    for problem in _problems(data):
+    for problem in _problems(data, labels=labels):
         raise problem
 
 
@@ -81,7 +82,7 @@ def check_files(
     _files.check_hashes(card, split, base / card.raw(split))
 
 
-def _problems(data: Data) -> Iterator[ValueError | TypeError]:
+def _problems(data: Data, *, labels: bool = True) -> Iterator[ValueError | TypeError]:
     """What makes training impossible."""
     if not isinstance(data, Data):
         yield TypeError(f"'data' must be a torch_geometric.data.Data, got {type(data).__name__}")
@@ -97,11 +98,12 @@ def _problems(data: Data) -> Iterator[ValueError | TypeError]:
     yield from _edge_problems(data.edge_index, data.x.size(0))
     if isinstance(data.get("edge_attr"), Tensor):
         yield from _edge_attr_problems(data.edge_attr, data.edge_index)
-    shapes = list(_mask_shape_problems(data)) + list(_label_shape_problems(data))
+    shapes = list(_mask_shape_problems(data))
+    shapes += _label_shape_problems(data) if labels else ()
     yield from shapes
     if not shapes:
         yield from _mask_problems(data)
-        yield from _label_problems(data)
+        yield from _label_problems(data) if labels else ()
 
 
 def _feature_problems(x: Tensor) -> Iterator[ValueError | TypeError]:

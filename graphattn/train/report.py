@@ -26,7 +26,7 @@ class Report:
     split: str
     """Which split of the data set, or empty."""
     metric: str
-    """Name of the metric, "accuracy" or "roc_auc"."""
+    """Name of the metric, such as "accuracy"."""
     best_epoch: int
     """Selected epoch, counted from 1."""
     epochs: int
@@ -49,6 +49,11 @@ class Report:
     """Number of trainable values in the model."""
     device: str
     """Device that trained."""
+    task: str = ""
+    """What was learnt, such as "node multiclass"; empty in reports that do not know it."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """All metrics of the task by split and name, such as "test_macro_f1"; without those that have
+    no value, as an area under a curve where all labels are alike."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further figures of the caller, as JSON can hold them."""
 
@@ -65,7 +70,7 @@ class Report:
         """Make a report from what :meth:`to_dict` returned.
 
         Args:
-            values: One value per field; ``extra`` may be left out.
+            values: One value per field; those with a default may be left out.
 
         Returns:
             The report.
@@ -78,11 +83,16 @@ class Report:
         for key in values:
             if key not in known:
                 raise unknown_name("key of a report", key, known)
-        missing = [name for name in known if name not in values and name != "extra"]
+        optional = ("task", "metrics", "extra")
+        missing = [name for name in known if name not in values and name not in optional]
         if missing:
             raise ValueError(f"the report lacks {', '.join(missing)}")
         report = cls(**values)
         for name in ("train", "val", "test"):
             for figure in (f"{name}_loss", f"{name}_metric"):
                 check_number(figure, getattr(report, figure))
+        if not isinstance(report.metrics, Mapping):
+            raise TypeError(f"'metrics' must hold names and numbers, got {report.metrics!r}")
+        for figure, value in report.metrics.items():
+            check_number(figure, value)
         return report

@@ -27,7 +27,7 @@ class EarlyStopping:
     "loss_and_metric" is the rule in the code of the GAT authors.
 
     Args:
-        monitor: What to follow.
+        monitor: What to follow; the name of a metric means that this one is passed as the metric.
         patience: :attr:`stop` is true once so many epochs in a row brought no hit. Authors who
             stop at *more than* ``k`` such epochs have patience ``k + 1`` here.
 
@@ -53,13 +53,14 @@ class EarlyStopping:
         """Whether patience has run out."""
         return self.wait >= self.patience
 
-    def update(self, epoch: int, *, loss: float, metric: float) -> bool:
+    def update(self, epoch: int, *, loss: float, metric: float, epochs: int = 1) -> bool:
         """Take in the validation values of one epoch.
 
         Args:
             epoch: Number of the epoch.
             loss: Validation loss.
             metric: Validation metric; more is better.
+            epochs: Number of epochs since the last one that was looked at.
 
         Returns:
             Whether this epoch is selected, i.e. its weights are to be kept.
@@ -69,10 +70,9 @@ class EarlyStopping:
         self._highest_metric = max(metric, self._highest_metric)
         hit, selected = {
             "loss": (low, low),
-            "metric": (high, high),
             "loss_and_metric": (low or high, low and high),
-        }[self.monitor]
-        self.wait = 0 if hit else self.wait + 1
+        }.get(self.monitor, (high, high))
+        self.wait = 0 if hit else self.wait + epochs
         if selected:
             self.best_epoch, self.selected_metric = epoch, metric
         return selected

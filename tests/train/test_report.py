@@ -35,7 +35,7 @@ def test_keys_are_stable() -> None:
     assert list(REPORT.to_dict()) == [
         "name", "seed", "split", "metric", "best_epoch", "epochs", "train_loss", "train_metric",
         "val_loss", "val_metric", "test_loss", "test_metric", "seconds", "parameters", "device",
-        "extra",
+        "task", "metrics", "extra",
     ]  # fmt: skip
 
 
