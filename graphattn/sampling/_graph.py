@@ -125,14 +125,21 @@ def _remote(data: Any, weight_attr: str | None, time_attr: str | None) -> Graph:
     attrs = edges.get_all_edge_attrs()
     rows, colptrs, perms = edges.csc()
     if not isinstance(rows, dict):
-        graph = Graph(False, {NODE: max(attrs[0].size)})
-        graph.add(EDGE, _Edges(colptrs.cpu(), rows.cpu(), perms), {})
-        return graph
-    types = {attr.edge_type[end] for attr in attrs for end in (0, 2)}
-    types |= {attr.group_name for attr in features.get_all_tensor_attrs()}
-    graph = Graph(True, {name: count_nodes(features, edges, name) for name in sorted(types)})
+        sizes = [count for attr in attrs for count in attr.size or ()]
+        tensors = features.get_all_tensor_attrs()
+        sizes += [(features.get_tensor_size(attr) or (0,))[0] for attr in tensors]
+        graph = Graph(False, {NODE: max(sizes, default=colptrs.numel() - 1)})
+        rows, colptrs, perms = {EDGE: rows}, {EDGE: colptrs}, {EDGE: perms}
+    else:
+        types = {attr.edge_type[end] for attr in attrs for end in (0, 2)}
+        types |= {attr.group_name for attr in features.get_all_tensor_attrs()}
+        graph = Graph(True, {name: count_nodes(features, edges, name) for name in sorted(types)})
     for key, row in rows.items():
-        graph.add(key, _Edges(colptrs[key].cpu(), row.cpu(), perms[key]), {})
+        # Stores that know no sizes end with the last node that has edges.
+        missing = graph.num_nodes[key[2]] + 1 - colptrs[key].numel()
+        rowptr = torch.cat([colptrs[key], colptrs[key][-1:].expand(missing)])
+        perm = perms[key]
+        graph.add(key, _Edges(rowptr.cpu(), row.cpu(), None if perm is None else perm.cpu()), {})
     return graph
 
 

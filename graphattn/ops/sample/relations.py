@@ -103,12 +103,14 @@ def sample_relations(
     pieces: dict[EdgeType, list[Tensor]] = {key: [] for key in relations}
     sizes = {name: [len(part.nodes)] for name, part in found.items()}
     begin = dict.fromkeys(num_nodes, 0)
-    for hop in range(max(map(len, num_neighbors.values()), default=0)):
+    hops = max(map(len, num_neighbors.values()), default=0)
+    for hop in range(hops):
         end = {name: len(part.nodes) for name, part in found.items()}
         for number, (key, relation) in enumerate(relations.items()):
             src, _, dst = key
             rows = slice(begin[dst], end[dst])
-            random = children(combine(seed, hop, number), found[dst].counter(rows))
+            # Those of the first relation are the draws of `sample_neighbors`.
+            random = children(combine(seed, number * hops + hop), found[dst].counter(rows))
             bounds = _Bounds.of(relation, found[dst].trees[rows], limit, (node_time or {}).get(src))
             row, position = _drawn(
                 relation,
