@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.sampler import SamplerOutput
+from torch_geometric.testing import MyFeatureStore, MyGraphStore
 from torch_geometric.utils import k_hop_subgraph
 
 from graphattn.data import csbm
@@ -440,10 +441,29 @@ def test_kinds_of_subgraphs_of_types(kind: str) -> None:
 
 
 def test_stores_of_features_and_edges(graph: Data) -> None:
-    loader = NeighborLoader((graph, graph), [3, 2], torch.arange(200), batch_size=50)
-    for batch in loader:
+    features, edges = MyFeatureStore(), MyGraphStore()
+    features.put_tensor(graph.x, group_name=None, attr_name="x", index=None)
+    edges.put_edge_index(graph.edge_index, edge_type=None, layout="coo", size=(200, 200))
+    for batch in NeighborLoader((features, edges), [3, 2], graph.train_mask, batch_size=50):
         assert torch.equal(batch.x, graph.x[batch.n_id])
         assert torch.equal(batch.n_id[batch.edge_index], graph.edge_index[:, batch.e_id])
+        assert graph.train_mask[batch.input_id].all()
+
+
+def test_stores_of_types() -> None:
+    data = papers()
+    features, edges = MyFeatureStore(), MyGraphStore()
+    for name, x in (("paper", data["paper"].x), ("author", data["author"].x.to_dense())):
+        features.put_tensor(x, group_name=name, attr_name="x", index=None)
+    for key in data.edge_types:
+        size = data[key[0]].num_nodes, data[key[2]].num_nodes
+        edges.put_edge_index(data[key].edge_index, edge_type=key, layout="coo", size=size)
+    for batch in NeighborLoader((features, edges), [3, 2], "paper", batch_size=20):
+        for key in data.edge_types:
+            src, dst = batch[key].edge_index
+            ends = torch.stack([batch[key[0]].n_id[src], batch[key[2]].n_id[dst]])
+            assert torch.equal(ends, data[key].edge_index[:, batch[key].e_id])
+        assert torch.equal(batch["paper"].x, data["paper"].x[batch["paper"].n_id])
 
 
 @pytest.mark.parametrize(
