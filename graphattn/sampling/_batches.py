@@ -37,7 +37,7 @@ class SeededLoader(DataLoader[Any]):
     def __init__(self, dataset: Sized, **kwargs: Any) -> None:
         places = _Places(len(dataset))
         self._next_epoch, self._epoch = 0, 0
-        self._apart = Apart.of(self.data)
+        self._apart: Apart | None = None
         free = all(kwargs.get(name) is None for name in ("sampler", "batch_sampler", "generator"))
         if kwargs.get("shuffle") and free:
             kwargs |= {"shuffle": False, "sampler": _Order(places, self.seed)}
@@ -82,6 +82,8 @@ class SeededLoader(DataLoader[Any]):
             out: What the sampler gave.
             by_pyg: The method of PyG's loader.
         """
+        # Looked for anew, since the graph may have been given something since.
+        self._apart = Apart.of(self.data, self._apart)
         if self._apart is None:
             return by_pyg(self, out)
         if self.transform_sampler_output is not None:

@@ -25,11 +25,12 @@ class Apart:
     values: tuple[_Attribute, ...]
 
     @classmethod
-    def of(cls, data: Any) -> Apart | None:
+    def of(cls, data: Any, before: Apart | None = None) -> Apart | None:
         """Look for such attributes.
 
         Args:
             data: A graph, which stays as it is.
+            before: What was found before, in which matrices are sorted already.
 
         Returns:
             ``None`` if there are none.
@@ -40,13 +41,16 @@ class Apart:
             stores = [*data.node_items(), *data.edge_items()]
         else:
             return None
-        values = []
+        values, known = [], {id(value.given): value for value in before.values} if before else {}
         for key, store in stores:
             for name, value in store.items():
                 kind = _kind(store, name, value)
-                if kind is not None:
-                    value = value.to_sparse_csr() if kind == "adj_t" else value
-                    values.append(_Attribute(key, name, value, kind, store[name]))
+                if kind == "adj_t":
+                    found = known.get(id(value))
+                    rows = found.value if found is not None else value.to_sparse_csr()
+                    values.append(_Attribute(key, name, rows, kind, value))
+                elif kind is not None:
+                    values.append(_Attribute(key, name, value, kind, value))
         return cls(_without(data, values), tuple(values)) if values else None
 
     def add(

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.utilities.data import _update_dataloader
+from lightning_fabric.utilities.data import _replace_dunder_methods, _update_dataloader
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
@@ -157,6 +157,17 @@ def test_a_call_samples_around_places() -> None:
         assert batch.n_id[:2].tolist() == [40, 9]
 
 
+def test_what_the_graph_is_given_later_is_in_the_batches() -> None:
+    data = make_graph()
+    loader = NeighborLoader(data, [3], batch_size=60)
+    for value in ([f"node {i}" for i in range(60)], [f"name {i}" for i in range(60)]):
+        data.name = value
+        data.y = torch.tensor([len(value[i]) for i in range(60)])
+        (batch,) = loader
+        assert batch.name == [value[i] for i in batch.n_id]
+        assert torch.equal(batch.y, data.y[batch.n_id])
+
+
 def test_length_and_iteration() -> None:
     loader = nodes_of(drop_last=True)
     assert len(loader) == 3
@@ -214,6 +225,15 @@ def test_lightning_makes_it_anew(make, shuffle: bool) -> None:
         assert again.transform is tag
         ranks.append(torch.cat([batch.input_id for batch in again]))
     assert torch.equal(torch.cat(ranks).sort().values, torch.arange(len(loader.dataset)))
+
+
+def test_lightning_makes_anew_what_was_made_in_its_hooks() -> None:
+    with _replace_dunder_methods(DataLoader, "dataset"):
+        loader = NeighborLoader(GRAPH, [3, 2], None, None, True, batch_size=16, shuffle=True)
+    again = _update_dataloader(loader, SequentialSampler(loader.dataset))
+    assert isinstance(again.sampler, SequentialSampler)
+    assert again.replace is True
+    assert torch.equal(torch.cat([batch.input_id for batch in again]), torch.arange(60))
 
 
 def test_links_keep_their_labels_when_made_anew() -> None:

@@ -93,6 +93,15 @@ def test_matrices(layout: torch.layout) -> None:
     assert batch.adj_t.to_dense().tolist() == [[0, 2, 2], [0, 0, 0], [0, 0, 0]]
 
 
+def test_matrices_are_sorted_once() -> None:
+    data = Data(adj_t=DENSE @ DENSE.T, num_nodes=4)
+    data.adj_t = data.adj_t.to_sparse_coo()
+    first = Apart.of(data)
+    assert Apart.of(data, first).values[0].value is first.values[0].value
+    data.adj_t = data.adj_t.clone()
+    assert Apart.of(data, first).values[0].value is not first.values[0].value
+
+
 @pytest.mark.parametrize("nodes", [[3, 0, 1], [1], [], [2, 2, 0]])
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
 def test_sparse_rows(nodes: list[int], dtype: torch.dtype) -> None:
