@@ -256,6 +256,7 @@ class _Trainer:
 
     def _restore(self, run: RunFolder) -> None:
         """Go to where the checkpoint is, if there is one."""
+        run.remove_leftovers()
         if not run.resume_path.exists():
             return
         saved = run.read_resume()
@@ -269,7 +270,8 @@ class _Trainer:
     def _check_choices(self, saved: Mapping[str, Any], run: RunFolder) -> None:
         """See that the run is continued with the choices it was begun with."""
         now = {**asdict(self.config), "seed": self.seed}
-        then = {**saved["config"], "seed": saved["seed"]}
+        # What an older version did not know was as its default says.
+        then = {**asdict(TrainConfig()), **saved["config"], "seed": saved["seed"]}
         for key, value in now.items():
             if key not in FREE_ON_RESUME and then[key] != value:
                 raise ValueError(
