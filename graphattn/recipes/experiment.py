@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+from graphattn._core.checks import check_count
 from graphattn._core.errors import unknown_name
+from graphattn._core.files import relative_path
 from graphattn.models import METHODS, GATConfig, ModelConfig
 from graphattn.train import TrainConfig
 
 __all__ = ["DataConfig", "Experiment", "Published"]
 
 T = TypeVar("T")
+
+_SECTIONS = ("model", "data", "train")
+# What decides about no number.
+_FREE = ("accelerator", "checkpoint_seconds", "deterministic")
+# A typing error or a hostile file shall not take the machine: no network comes near these.
+_MOST = {
+    "num_layers": 10_000,
+    "num_steps": 10_000,
+    "hidden_channels": 2**16,
+    "heads": 2**16,
+    "out_heads": 2**10,
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +75,13 @@ class Published:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that decides a result, but the seed."""
+    """Everything that decides a result, but the seed.
+
+    Raises:
+        TypeError: If the name is no string.
+        ValueError: If no folder can have the name, or the network has absurdly many layers,
+            channels or heads.
+    """
 
     name: str
     """Name of the recipe, or of the combination."""
@@ -77,6 +98,12 @@ class Experiment:
     note: str = ""
     """What a reader of the results should know."""
 
+    def __post_init__(self) -> None:
+        relative_path(self.name, root="runs")
+        for key, most in _MOST.items():
+            if (value := getattr(self.model, key, None)) is not None:
+                check_count(key, value, least=0, most=most)
+
     @property
     def method(self) -> str:
         """Name of the model's method, as in :data:`graphattn.models.METHODS`."""
@@ -86,7 +113,8 @@ class Experiment:
         """This experiment with other settings; if a result may differ, under another name.
 
         Equal changes give equal names, so that their runs are one row of a table, and different
-        changes different ones.
+        changes different ones. Only what differs from this experiment counts: a setting that a
+        later version adds changes no name while it has its default.
 
         Args:
             model: The network.
@@ -101,13 +129,12 @@ class Experiment:
                 f"'data.name' is {data.name!r}, but {self.name!r} is about {self.data.name!r}; "
                 f"use: graphattn train {self.method} --dataset {data.name}"
             )
-        free = ("accelerator", "checkpoint_seconds", "deterministic")
-        same_numbers = replace(train, **{name: getattr(self.train, name) for name in free})
         now = replace(self, model=model, data=data, train=train)
-        if (model, data, same_numbers) == (self.model, self.data, self.train):
+        changes = _differences(self, now)
+        if not changes:
             return now
-        settings = repr((model, data, same_numbers)).encode()
-        name = f"{self.name}-{hashlib.sha256(settings).hexdigest()[:6]}"
+        digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()
+        name = f"{self.name}-{digest[:8]}"
         return replace(now, name=name, published=None, baseline=None, note="")
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,15 +148,22 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
-        """Make an experiment of what :meth:`to_dict` returned.
+        """Make an experiment of what :meth:`to_dict` returned, in this version or an older one.
+
+        Args:
+            values: ``name``, ``method`` and ``data``; ``model`` and ``train``, and what is missing
+                in a section, are as their defaults say.
 
         Raises:
-            ValueError: If a key is missing or unknown, with the nearest known ones.
+            TypeError: If a value has the wrong type; the text names it.
+            ValueError: If a key is missing or unknown, with the nearest known ones, or a value out
+                of range.
         """
         for key in values:
-            if key not in ("name", "method", "model", "data", "train"):
-                raise unknown_name("key of a config", key, ("name", "method", "model", "data"))
-        missing = [k for k in ("name", "method", "model", "data", "train") if k not in values]
+            if key not in ("name", "method", *_SECTIONS):
+                raise unknown_name("key of a config", key, ("name", "method", *_SECTIONS))
+        # Without the section it would be some data set, not that of the run.
+        missing = [k for k in ("name", "method", "data") if k not in values]
         if missing:
             raise ValueError(f"the config lacks {', '.join(missing)}")
         for key in ("name", "method"):
@@ -139,10 +173,39 @@ class Experiment:
             raise unknown_name("method", values["method"], METHODS)
         return cls(
             name=values["name"],
-            model=_build(METHODS[values["method"]], values["model"], "model"),
+            model=_build(METHODS[values["method"]], values.get("model", {}), "model"),
             data=_build(DataConfig, values["data"], "data"),
-            train=_build(TrainConfig, values["train"], "train"),
+            train=_build(TrainConfig, values.get("train", {}), "train"),
         )
+
+
+def _differences(before: Experiment, after: Experiment) -> dict[str, Any]:
+    """What differs between two experiments, by section and setting, as JSON can hold it.
+
+    Where the network is of another method, what differs from that method's defaults.
+    """
+    changes: dict[str, Any] = {}
+    for section in _SECTIONS:
+        old, new = getattr(before, section), getattr(after, section)
+        if type(old) is not type(new):
+            changes["method"], old = after.method, type(new)()
+        values = {f.name: getattr(new, f.name) for f in fields(new) if f.name not in _FREE}
+        changes |= {
+            f"{section}.{name}": _same_if_equal(value)
+            for name, value in values.items()
+            if value != getattr(old, name)
+        }
+    return changes
+
+
+def _same_if_equal(value: Any) -> Any:
+    """A copy that JSON writes in the same way if it is equal, as ``1`` and ``1.0`` are."""
+    if isinstance(value, list | tuple):
+        return [_same_if_equal(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _same_if_equal(each) for key, each in value.items()}
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value + 0.0 if is_number and value == value + 0.0 else value
 
 
 def _build(config: type[T], values: Mapping[str, Any], section: str) -> T:
@@ -150,6 +213,8 @@ def _build(config: type[T], values: Mapping[str, Any], section: str) -> T:
         raise TypeError(f"'{section}' must hold keys and values, got {values!r}")
     known = [f.name for f in fields(config)]  # type: ignore[arg-type]
     for key in values:
+        if not isinstance(key, str):
+            raise TypeError(f"keys of '{section}' must be strings, got {key!r}")
         if key not in known:
             raise unknown_name(f"key of '{section}'", key, known)
     return config(**{key: _with_tuples(value) for key, value in values.items()})

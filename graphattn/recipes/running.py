@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch.nn import Module
+from torch.nn.parameter import is_lazy
 from torch_geometric import seed_everything
 from torch_geometric.data import Data
 from torch_geometric.transforms import (
@@ -20,7 +21,7 @@ from torch_geometric.transforms import (
     ToUndirected,
 )
 
-from graphattn._core.checks import check_count
+from graphattn._core.checks import check_seed
 from graphattn.data import SparseFeatures, load, select_split
 from graphattn.recipes.experiment import DataConfig, Experiment
 from graphattn.train import Report, RunFolder, fit
@@ -106,9 +107,9 @@ def run(
     data = load_data(experiment.data, root=root, seed=seed, offline=offline)
     if runs is None:
         return _fit(experiment, seed, data, None, resume=False, progress=progress)
-    folder = RunFolder.create(runs, experiment.name, seed)
+    config = {**experiment.to_dict(), "seed": seed}
+    folder = RunFolder.create(runs, experiment.name, seed, config=config)
     try:
-        folder.write_config({**experiment.to_dict(), "seed": seed})
         return _fit(experiment, seed, data, folder, resume=False, progress=progress)
     except BaseException:
         # What failed before it began leaves nothing; what has begun can be resumed.
@@ -121,16 +122,23 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     """Read what a run folder was begun with.
 
     Raises:
-        ValueError: If it is no run folder, or its ``config.yaml`` has an unknown key.
+        ValueError: If it is no run folder, or its ``config.yaml`` has an unknown key or a value
+            out of range; the text names it.
         OSError: If a file can't be read.
     """
     folder = RunFolder(path)
+    if not folder.config_path.exists():
+        what = "a run that ended before it began" if folder.is_empty else "no run"
+        raise ValueError(f"{folder.path} holds {what}: there is no config.yaml; start a new run")
     config = folder.read_config()
     if "seed" not in config:
         raise ValueError(f"{folder.config_path} lacks 'seed'")
     seed = config.pop("seed")
-    check_count("seed", seed, least=0)
-    return Run(Experiment.from_dict(config), seed, folder)
+    try:
+        check_seed("seed", seed)
+        return Run(Experiment.from_dict(config), seed, folder)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder.config_path}: {error}") from error
 
 
 def resume(
@@ -161,10 +169,29 @@ def resume(
 
 
 def build_model(experiment: Experiment, data: Data, seed: int) -> Module:
-    """Make the network of an experiment with the parameters of a seed."""
-    seed_everything(seed)
+    """Make the network of an experiment with the parameters of a seed.
+
+    Raises:
+        ValueError: If training it takes more memory than there is.
+    """
     edge_dim = None if data.edge_attr is None else data.edge_attr.size(-1)
-    return experiment.model.build(data.num_node_features, data.num_classes, edge_dim)
+    sizes = (data.num_node_features, data.num_classes, edge_dim)
+    with torch.device("meta"):
+        _check_memory(experiment.model.build(*sizes))
+    seed_everything(seed)
+    return experiment.model.build(*sizes)
+
+
+def _check_memory(model: Module) -> None:
+    """See that weights, gradients, two moments and the best weights fit into the memory."""
+    needed = 5 * sum(p.numel() * p.element_size() for p in model.parameters() if not is_lazy(p))
+    if hasattr(os, "sysconf") and needed > (
+        there := os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    ):
+        raise ValueError(
+            f"'model' must fit into {there / 2**30:.0f} GiB of memory, but training it takes "
+            f"{needed / 2**30:,.0f} GiB or more; make it narrower or shallower"
+        )
 
 
 def take_split(data: Data, seed: int) -> tuple[Data, str]:

@@ -90,6 +90,7 @@ class Checkpoints:
         config: The settings.
         seed: The seed.
         columns: Names of the columns of the history.
+        writes: Whether this process is the one that writes.
     """
 
     def __init__(
@@ -100,10 +101,11 @@ class Checkpoints:
         *,
         seed: int,
         columns: Sequence[str],
+        writes: bool = True,
     ) -> None:
         self.run, self.state, self.config = run, state, config
         self.seed, self.columns = seed, columns
-        self.enabled = True
+        self.writes = writes
         self.best_is_saved = True  # there is none yet
         self._saved = time.monotonic()
         self._started = self._saved
@@ -123,7 +125,7 @@ class Checkpoints:
             OSError: If it can't be written.
         """
         self.state.seconds = time.monotonic() - self._started
-        if self.run is None or not self.enabled:
+        if self.run is None or not self.writes:
             return
         self.run.write_metrics(self.columns, self.state.history)
         if not self.best_is_saved:
@@ -143,7 +145,11 @@ class Checkpoints:
         Raises:
             ValueError: If it is damaged, or of another run or model.
         """
-        if self.run is None or not self.run.resume_path.exists():
+        if self.run is None:
+            return None
+        if self.writes:
+            self.run.remove_leftovers()
+        if not self.run.resume_path.exists():
             return None
         saved = self.run.read_resume()
         try:

@@ -190,7 +190,14 @@ class _Trainer:
         )
         self.state = TrainState(model, optimizer, EarlyStopping(config.monitor, config.patience))
         self.state.keep_weights()  # for a run that is interrupted before it has looked once
-        self.checkpoints = Checkpoints(run, self.state, config, seed=seed, columns=self.columns)
+        self.checkpoints = Checkpoints(
+            run,
+            self.state,
+            config,
+            seed=seed,
+            columns=self.columns,
+            writes=fabric.is_global_zero,
+        )
         if run is not None:
             position = self.checkpoints.restore()
             if position is not None:
@@ -199,7 +206,6 @@ class _Trainer:
                     seed_everything(seed + fabric.global_rank + self.state.epoch)
             if fabric.is_global_zero and not run.environment_path.exists():
                 run.write_environment(describe_environment(fabric.device))
-        self.checkpoints.enabled = fabric.is_global_zero
         self.run = run
 
     def train(self, stop: Interrupt, *, progress: bool) -> None:
