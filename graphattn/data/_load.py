@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch_geometric.data import Data
+from torch_geometric.utils import index_to_mask
 
 from graphattn.data import _files
 from graphattn.data._card import Card, card
 from graphattn.data._splits import MASKS, random_split
-from graphattn.data.check import check_card
+from graphattn.data.check import check_card, check_data
 
 __all__ = ["load"]
 
@@ -25,7 +28,7 @@ def load(
     offline: bool = False,
     transform: Callable[[Data], Data] | None = None,
 ) -> Data:
-    """Load a data set by name and check it against its card.
+    """Load a data set by name and check it against its card, or a graph of your own by its path.
 
     The first use downloads the set, after one line in the log (``graphattn``) that says what, from
     where and how big; nobody is ever asked. Raw files whose hash is known are compared with it
@@ -36,10 +39,13 @@ def load(
 
     Args:
         name: Name of the set, as :func:`~graphattn.data.cards` lists them; upper and lower case
-            are the same.
+            are the same. Or the path of a ``.pt`` file or of a folder with CSV files, as
+            :func:`~graphattn.data.read_graph` reads them.
         root: Folder of all data sets. Default: the environment variable ``GRAPHATTN_DATA``, else
             the user's cache folder.
-        split: Name of a protocol of the card; its default if not given.
+        split: Name of a protocol of the card; its default if not given. Or a rule to draw one by,
+            such as ``"60/20/20"`` (see :func:`~graphattn.data.random_split`). For a path only a
+            rule; the masks that the files have if not given.
         seed: Seed of a protocol that draws its split; without effect on the others.
         offline: Never use the network; also switched on by ``GRAPHATTN_OFFLINE=1``.
         transform: Applied to the graph after the checks: any PyG transform, or
@@ -62,20 +68,39 @@ def load(
         >>> load("digits")  # doctest: +ELLIPSIS
         Data(x=[1797, 64], edge_index=[2, 19858], y=[1797], num_classes=10, ...)
     """
-    found = card(name)
-    protocol = found.split(split)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"'seed' must be an integer, got {seed!r}")
-    data = _tidy(_read(found, split, root, offline=offline), found)
-    if protocol.train_per_class is not None and protocol.num_val is not None:
-        data = random_split(
-            data,
-            train_per_class=protocol.train_per_class,
-            num_val=protocol.num_val,
-            seed=seed if protocol.seed is None else protocol.seed,
-        )
-    check_card(data, found, split=split)
+    path = _files.own_path(name) if isinstance(name, str) else None
+    data = _load_card(name, root, split, seed, offline) if path is None else _own(path, split, seed)
     return data if transform is None else transform(data)
+
+
+def _own(path: Path, split: str | None, seed: int) -> Data:
+    """A graph of the user's, checked."""
+    from graphattn.data._own import read_graph
+
+    data = read_graph(path)
+    try:
+        if split is not None:
+            data = random_split(data, split, seed=seed)
+        check_data(data)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    return data
+
+
+def _load_card(
+    name: str, root: str | os.PathLike[str] | None, split: str | None, seed: int, offline: bool
+) -> Data:
+    """A data set with a card, compared with it."""
+    found = card(name)
+    protocol = found.split(split)
+    data = _tidy(_read(found, split, root, offline=offline), found)
+    if protocol.draw:
+        seed = seed if protocol.seed is None else protocol.seed
+        data = random_split(data, protocol.draw, seed=seed)
+    check_card(data, found, split=split)
+    return data
 
 
 def _read(
@@ -96,7 +121,13 @@ def _read(
         from graphattn.data._pyg import read_npz as read
     else:
         from graphattn.data._pyg import read_pyg as read
-    return read(found, split, base, present=present)
+    data = read(found, split, base, present=present)
+    if found.split(split).ids:
+        file = _files.check_ids(found, split, base)
+        with _files.damaged("nodes of the parts", file.parent), np.load(file) as parts:
+            for mask, part in zip(MASKS, ("train", "valid", "test"), strict=True):
+                data[mask] = index_to_mask(torch.from_numpy(parts[part]), size=data.num_nodes)
+    return data
 
 
 def _tidy(data: Data, found: Card) -> Data:

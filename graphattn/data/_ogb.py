@@ -10,12 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch_geometric.data import Data
-from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import GlobalStorage
 from torch_geometric.utils import index_to_mask, scatter
 
 from graphattn.data._card import Card
@@ -29,6 +26,7 @@ from graphattn.data._files import (
     staging,
 )
 from graphattn.data._pyg import located, open_dataset
+from graphattn.data._trusted import trusted_globals
 
 __all__ = ["official_meta", "read_ogb"]
 
@@ -108,15 +106,7 @@ def _trusted_globals() -> Iterator[None]:
 
     Besides PyG's storage these contain numpy's number of nodes and split indices.
     """
-    makers = {"_reconstruct": np.empty(0).__reduce__()[0], "scalar": np.int64(0).__reduce__()[0]}
-    numpy_makers = [
-        (maker, f"numpy.{core}.multiarray.{name}")
-        for name, maker in makers.items()
-        for core in ("core", "_core")
-    ]
-    dtypes = [np.ndarray, np.dtype, type(np.dtype(np.int64)), type(np.dtype(np.int32))]
-    trusted = [DataEdgeAttr, DataTensorAttr, GlobalStorage, *numpy_makers, *dtypes]
-    with torch.serialization.safe_globals(trusted), warnings.catch_warnings():
+    with trusted_globals(), warnings.catch_warnings():
         # pandas lends ogb arrays that are read-only; nobody writes to the tensors made of them.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         yield

@@ -18,7 +18,7 @@ from torch_geometric import seed_everything
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
-from graphattn.data import check_data
+from graphattn.data import check_data, notice_one_way, tidy
 from graphattn.train.config import TrainConfig
 from graphattn.train.device import deterministic, make_fabric
 from graphattn.train.environment import describe_environment
@@ -64,7 +64,8 @@ def fit(
     Args:
         model: Called as ``model(x, edge_index)``, with ``edge_attr=`` where the graph has one.
         data: Graph with ``x`` (dense or ``torch.sparse_csr``), ``edge_index``, ``y`` and the masks
-            ``train_mask``, ``val_mask``, ``test_mask``.
+            ``train_mask``, ``val_mask``, ``test_mask``, in any form that
+            :func:`graphattn.data.tidy` takes.
         config: How to train; the default is that of the GAT paper on Cora.
         seed: Seeds the global generators at the start, from which dropout draws. The caller has
             initialised the model by then: seed before that too.
@@ -89,7 +90,9 @@ def fit(
         ValueError: If the data are not as described, ``run`` holds results already and ``resume``
             is false, or the checkpoint is broken or of another run or model.
     """
-    check_data(data)
+    data = tidy(data)
+    check_data(data, one_split=True)
+    notice_one_way(data)
     _check_task(model, data)
     config = config or TrainConfig()
     if run is None and resume:
@@ -278,7 +281,7 @@ class _Trainer:
 
 
 def _check_task(model: nn.Module, data: Data) -> None:
-    """See that labels and masks are those of one run, and that model and features go together."""
+    """See that there is a task for the labels, and that model and features go together."""
     metric_name(data.y)
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point() and parameter.dtype != data.x.dtype:
@@ -286,7 +289,3 @@ def _check_task(model: nn.Module, data: Data) -> None:
                 f"'data.x' is {data.x.dtype}, but the model's {name!r} is {parameter.dtype}; "
                 "convert one of them"
             )
-    for split in ("train", "val", "test"):
-        shape = list(data[f"{split}_mask"].shape)
-        if len(shape) != 1:
-            raise ValueError(f"'data.{split}_mask' must be of one split [N], got shape {shape}")

@@ -154,3 +154,35 @@ def test_output_goes_to_the_log(
         print("Processing...")  # noqa: T201
     assert capsys.readouterr() == ("", "")
     assert caplog.messages == ["Processing...\n"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_path"),
+    [
+        ("cora", False),
+        ("Cora", False),
+        ("./cora", True),
+        ("g.pt", True),
+        ("mine", True),
+        ("x", False),
+    ],
+)
+def test_names_and_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_path: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("mine", "cora"):
+        (tmp_path / folder).mkdir()
+    assert _files.own_path(name) == (tmp_path / name if is_path else None)
+
+
+def test_fingerprint_follows_the_contents(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    folder.mkdir()
+    for name in ("nodes.csv", "edges.csv"):
+        (folder / name).write_text(name)
+    before = _files.fingerprint(folder)
+    folder.rename(tmp_path / "moved")
+    assert _files.fingerprint(tmp_path / "moved") == before
+    (tmp_path / "moved" / "edges.csv").write_text("else")
+    assert _files.fingerprint(tmp_path / "moved") != before
