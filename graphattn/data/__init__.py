@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from graphattn.data._tidy import notice_one_way, tidy
     from graphattn.data.check import check_card, check_data, check_files
     from graphattn.data.synthetic import csbm
-    from graphattn.data.transforms import SparseFeatures
+    from graphattn.data.transforms import NormalizeFeatures, SparseFeatures
 
 __all__ = [
     "Card",
+    "NormalizeFeatures",
     "SparseFeatures",
     "card",
     "cards",
@@ -44,6 +45,7 @@ __getattr__ = lazy_exports(
     __name__,
     {
         "Card": "_card",
+        "NormalizeFeatures": "transforms",
         "SparseFeatures": "transforms",
         "card": "_card",
         "cards": "_card",

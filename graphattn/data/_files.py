@@ -28,7 +28,6 @@ __all__ = [
     "is_writable",
     "own_files",
     "own_path",
-    "processed_folder",
     "publish",
     "quiet",
     "resolve_root",
@@ -217,21 +216,6 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
         with file.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()
-
-
-def processed_folder(card: Card, raw: Path, beside: Path) -> Path:
-    """Where processed files belong: where PyG puts them, or in the cache if that is read-only.
-
-    The name of the folder in the cache contains a hash of what was read: path, size and time of
-    every raw file. Two roots never share one, and changed raw files get a new one.
-    """
-    if is_writable(beside):
-        return beside
-    key = hashlib.sha256(str(raw.resolve()).encode())
-    for file in sorted(path for path in raw.rglob("*") if path.is_file()):
-        stat = file.stat()
-        key.update(f"\n{file.relative_to(raw)} {stat.st_size} {stat.st_mtime_ns}".encode())
-    return cache_folder() / "processed" / f"{card.name}-{key.hexdigest()[:16]}"
 
 
 def staging(target: Path) -> tempfile.TemporaryDirectory[str]:

@@ -33,7 +33,7 @@ class DataConfig:
     self_loops: bool = False
     """Give every node exactly one self-loop."""
     sparse_features: bool = False
-    """Keep features as a sparse matrix: faster where most are zero."""
+    """Keep features as a sparse matrix where at most a tenth of them are not zero: faster there."""
     fingerprint: str = ""
     """Digest of the files of a graph of one's own, set by `graphattn train`: a run doesn't go on
     with other contents."""

@@ -15,13 +15,20 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import (
     AddSelfLoops,
     Compose,
-    NormalizeFeatures,
     RemoveSelfLoops,
     ToUndirected,
 )
 
 from graphattn._core.checks import check_count
-from graphattn.data import SparseFeatures, card, fingerprint, load, own_path, select_split
+from graphattn.data import (
+    NormalizeFeatures,
+    SparseFeatures,
+    card,
+    fingerprint,
+    load,
+    own_path,
+    select_split,
+)
 from graphattn.recipes.experiment import DataConfig, Experiment
 from graphattn.train import Report, RunFolder, fit
 
@@ -79,6 +86,7 @@ def load_data(
         split=config.split,
         seed=seed,
         offline=offline,
+        sparse=config.sparse_features,
         transform=Compose(steps),
     )
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import gzip
 import logging
-import os
 import tempfile
 from pathlib import Path
 
@@ -86,25 +85,6 @@ def test_staging_is_on_the_same_file_system_and_vanishes(tmp_path: Path, tree) -
         assert Path(folder).parent == tmp_path
         (Path(folder) / "half").touch()
     assert not tree(tmp_path)
-
-
-def test_processed_folders_of_two_roots_differ(tmp_path: Path) -> None:
-    places = []
-    for name in ("one", "two"):
-        raw = tmp_path / name / "raw"
-        raw.mkdir(parents=True)
-        (raw / "file").write_text("same")
-        os.utime(raw / "file", (1, 1))
-        raw.parent.chmod(0o555)
-        places.append(_files.processed_folder(card("cora"), raw, raw.parent / "processed"))
-    assert places[0] != places[1]
-    assert all(place.parent == _files.cache_folder() / "processed" for place in places)
-    one = tmp_path / "one"
-    for content, time in (("emas", 2), ("longer", 1)):
-        (one / "raw" / "file").write_text(content)
-        os.utime(one / "raw" / "file", (time, time))
-        changed = _files.processed_folder(card("cora"), one / "raw", one / "processed")
-        assert changed not in places
 
 
 def test_log_says_what_from_where_and_how_big(
