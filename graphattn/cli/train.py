@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from graphattn._core.errors import unknown_name
+from graphattn.data import fingerprint, own_path
 from graphattn.models import METHODS, GATConfig, ModelConfig
 from graphattn.recipes import RECIPES, DataConfig, Experiment, recipe
 from graphattn.train import TrainConfig
@@ -34,7 +36,8 @@ class Train:
     target: tyro.conf.Positional[str] = _DEFAULT
     """Recipe or method; `graphattn results` and an unknown name list them."""
     dataset: str | None = None
-    """Data set for a method; see `graphattn datasets`."""
+    """Data set for a method (see `graphattn datasets`), or a graph of your own: a .pt file, or a
+    folder with nodes.csv and edges.csv."""
     seeds: str = "0"
     """Seeds, one run each: 3, or 0-9, or 0,4,7. Seed k takes split k of several."""
     resume: Path | None = None
@@ -149,7 +152,11 @@ def parse_seeds(text: str) -> list[int]:
 def _starting_point(target: str, dataset: str | None) -> Experiment:
     if target in METHODS:
         data = DataConfig(dataset or DataConfig.name)
-        return Experiment(f"{target}-{data.name}", METHODS[target](), data)
+        called = data.name
+        if (path := own_path(data.name)) is not None:
+            data = DataConfig(str(path), fingerprint=fingerprint(path))
+            called = f"{_safe(path.stem)}-{data.fingerprint[:6]}"
+        return Experiment(f"{target}-{called}", METHODS[target](), data)
     if target not in RECIPES:
         raise unknown_name("recipe or method", target, [*RECIPES, *METHODS])
     if dataset is not None:
@@ -158,6 +165,11 @@ def _starting_point(target: str, dataset: str | None) -> Experiment:
             f"use: graphattn train {target.partition('/')[0]} --dataset {dataset}"
         )
     return recipe(target)
+
+
+def _safe(name: str) -> str:
+    """A name of a file in letters, digits and a few signs, for names of folders and tables."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._-")[:40] or "graph"
 
 
 def _print_report(report: Report) -> None:

@@ -36,9 +36,11 @@ class DataConfig:
     """Which data set, and how it is prepared."""
 
     name: str = "digits"
-    """Data set, as `graphattn datasets` lists it."""
+    """Data set, as `graphattn datasets` lists it, or path of a .pt file or of a folder of CSV
+    files."""
     split: str | None = None
-    """Split protocol of its card; the card's default if None."""
+    """Split protocol of its card, or a rule such as 60/20/20, 60/20/20-per-class or
+    20-per-class/500/1000; the card's default, or the masks of the file, if None."""
     normalize_features: bool = False
     """Scale the features of each node to sum to one."""
     undirected: bool = False
@@ -46,17 +48,22 @@ class DataConfig:
     self_loops: bool = False
     """Give every node exactly one self-loop."""
     sparse_features: bool = False
-    """Keep features as a sparse matrix: faster where most are zero."""
+    """Keep features as a sparse matrix where at most a tenth of them are not zero: faster there."""
+    fingerprint: str = ""
+    """Digest of the files of a graph of one's own, set by `graphattn train`: a run doesn't go on
+    with other contents."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise TypeError(f"'name' must be a string, got {self.name!r}")
         if not isinstance(self.split, str | None):
             raise TypeError(f"'split' must be a string or None, got {self.split!r}")
-        for field_ in fields(self)[2:]:
-            value = getattr(self, field_.name)
+        if not isinstance(self.fingerprint, str):
+            raise TypeError(f"'fingerprint' must be a string, got {self.fingerprint!r}")
+        for name in ("normalize_features", "undirected", "self_loops", "sparse_features"):
+            value = getattr(self, name)
             if not isinstance(value, bool):
-                raise TypeError(f"'{field_.name}' must be True or False, got {value!r}")
+                raise TypeError(f"'{name}' must be True or False, got {value!r}")
 
 
 @dataclass(frozen=True)

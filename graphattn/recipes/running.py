@@ -16,13 +16,20 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import (
     AddSelfLoops,
     Compose,
-    NormalizeFeatures,
     RemoveSelfLoops,
     ToUndirected,
 )
 
 from graphattn._core.checks import check_seed
-from graphattn.data import SparseFeatures, load, select_split
+from graphattn.data import (
+    NormalizeFeatures,
+    SparseFeatures,
+    card,
+    fingerprint,
+    load,
+    own_path,
+    select_split,
+)
 from graphattn.recipes.experiment import DataConfig, Experiment
 from graphattn.train import Report, RunFolder, fit
 
@@ -59,7 +66,15 @@ def load_data(
 
     Returns:
         The graph, with the masks of all splits.
+
+    Raises:
+        ValueError: If the files of a graph of one's own are not those of the fingerprint.
     """
+    if config.fingerprint and fingerprint(config.name) != config.fingerprint:
+        raise ValueError(
+            f"the contents of {config.name!r} have changed since these settings were made; start a "
+            "new run"
+        )
     steps = [
         *([NormalizeFeatures()] if config.normalize_features else []),
         *([ToUndirected()] if config.undirected else []),
@@ -72,6 +87,7 @@ def load_data(
         split=config.split,
         seed=seed,
         offline=offline,
+        sparse=config.sparse_features,
         transform=Compose(steps),
     )
 
@@ -222,8 +238,13 @@ def _fit(
             resume=resume,
             progress=progress,
             name=experiment.name,
-            split=f"{experiment.data.split or 'default'}{index}",
+            split=f"{experiment.data.split or _default_split(experiment.data)}{index}",
         )
+
+
+def _default_split(config: DataConfig) -> str:
+    """What the split is called that is taken where none is named."""
+    return "file" if own_path(config.name) is not None else card(config.name).default_split
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch_geometric import seed_everything
 from torch_geometric.data import Data, HeteroData
 from tqdm.auto import tqdm
 
-from graphattn.data import check_data
+from graphattn.data import check_data, notice_one_way, tidy
 from graphattn.tasks import Task
 from graphattn.tasks.calling import Batch
 from graphattn.tasks.task import SPLITS, Split
@@ -70,9 +70,10 @@ def fit(
         model: Called with the attributes of a batch that its ``forward`` names, such as
             ``forward(x, edge_index)``; see :func:`graphattn.tasks.call_model`.
         data: Graph with ``x`` (dense or ``torch.sparse_csr``), ``edge_index``, ``y`` and the masks
-            ``train_mask``, ``val_mask``, ``test_mask``; of several node types, one has ``y`` and
-            masks. Or, for tasks on graphs, a mapping with the batches of "train", "val" and "test",
-            each with labels ``y``. Labels of -1 or NaN are unknown and left out.
+            ``train_mask``, ``val_mask``, ``test_mask``, in any form that
+            :func:`graphattn.data.tidy` takes; of several node types, one has ``y`` and masks. Or,
+            for tasks on graphs, a mapping with the batches of "train", "val" and "test", each with
+            labels ``y``. Labels of -1 or NaN are unknown and left out.
         config: How to train; the default is that of the GAT paper on Cora.
         task: What is learnt: a task, or "multiclass", "binary" or "multilabel"; by default as in
             ``config``, and there by default guessed from the labels.
@@ -104,9 +105,11 @@ def fit(
             is false, or the checkpoint is broken or of another run or model.
     """
     config = config or TrainConfig()
-    sample = check_batches(data, batches, eval_batches)
     if isinstance(data, Data):
-        check_data(data, labels=False)
+        data = tidy(data)
+        check_data(data, labels=False, one_split=True)
+        notice_one_way(data)
+    sample = check_batches(data, batches, eval_batches)
     chosen = choose_task(sample, task, config, batched=isinstance(data, Mapping))
     check_model(model, sample, chosen)
     if run is None and resume:

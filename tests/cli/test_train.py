@@ -149,3 +149,90 @@ def test_defaults_are_those_of_the_target() -> None:
     assert default_for(["mlp", "--dataset=cora"]).data.name == "cora"
     assert default_for(["gatv2", "--dataset", "texas"]).data.name == "texas"
     assert default_for([]).target == default_for(["--seeds", "1"]).target == "gat/digits"
+
+
+def own_graph(folder: Path, split: bool = False) -> Path:
+    """Two rings, one of each class, as two CSV files."""
+    folder.mkdir(parents=True)
+    part = ["train", "train", "val", "test"]
+    rows = [
+        f"n{i},{'ab'[i % 2]},{i % 2},1" + (f",{part[i // 2 % 4]}" if split else "")
+        for i in range(40)
+    ]
+    header = "id,label,signal,one" + (",split" if split else "")
+    (folder / "nodes.csv").write_text("\n".join([header, *rows]) + "\n")
+    edges = [f"n{i},n{(i + 2) % 40}" for i in range(40)]
+    (folder / "edges.csv").write_text("\n".join(["source,target", *edges]) + "\n")
+    return folder
+
+
+def test_own_graph_from_files_to_the_table(
+    graphattn: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_graph(tmp_path / "here" / "my graph; rm")
+    monkeypatch.chdir(tmp_path / "here")
+    words = (
+        "--seeds",
+        "0-1",
+        "--no-progress",
+        "--train.max-epochs",
+        3,
+        "--runs",
+        tmp_path / "runs",
+    )
+    split = ("--data.split", "60/20/20-per-class", "--data.undirected")
+    done = graphattn("train", "gat", "--dataset", "my graph; rm", *split, *words)
+    assert done.status == 0, done.err
+    folders = run_folders(tmp_path / "runs")
+    assert len(folders) == 2
+    (name,) = {folder.parent.name for folder in folders}
+    assert re.fullmatch(r"gat-my_graph_rm-[0-9a-f]{6}-[0-9a-f]{6}", name)
+    report = json.loads((folders[0] / "report.json").read_text())
+    assert (report["name"], report["split"]) == (name, "60/20/20-per-class")
+    assert name in graphattn("results", tmp_path / "runs").out
+    # From anywhere, the settings find the files again.
+    monkeypatch.chdir("/")
+    assert graphattn("eval", folders[1]).status == 0
+    resumed = graphattn("train", "--resume", folders[1], "--no-progress")
+    assert resumed.out.strip() in done.out
+    (folders[1] / "report.json").unlink()
+    with (tmp_path / "here" / "my graph; rm" / "edges.csv").open("a") as file:
+        file.write("n0,n4\n")
+    for words in (("eval", folders[1]), ("train", "--resume", folders[1])):
+        changed = graphattn(*words)
+        assert changed.status == 2
+        assert "have changed since these settings were made" in changed.err
+
+
+def test_own_graph_with_its_own_split(
+    graphattn: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    from graphattn.data import read_graph
+
+    words = ("--no-progress", "--train.max-epochs", 2, "--runs", tmp_path / "runs")
+    torch.save(read_graph(own_graph(tmp_path / "g", split=True)), tmp_path / "g.pt")
+    for path in ("g", "g.pt"):
+        done = graphattn("train", "gat", "--dataset", tmp_path / path, *words)
+        assert done.status == 0, done.err
+    assert sum("no edge of this graph has its reverse" in text for text in caplog.messages) == 2
+    reports = [json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("report.json")]
+    assert len({report["name"] for report in reports}) == 2
+    assert {report["split"] for report in reports} == {"file"}
+    assert len({report["val_loss"] for report in reports}) == 1
+
+
+def test_own_graph_without_a_split(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    done = graphattn("train", "gat", "--dataset", own_graph(tmp_path / "g"), "--runs", tmp_path)
+    assert done.status == 2
+    assert f"{tmp_path}/g: 'train_mask' is missing" in done.err
+    assert "--data.split 60/20/20" in done.err
+    assert not run_folders(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../..", "...", "\x1b[31m", "ü" * 300, "a/../../b.pt"])
+def test_names_of_files_become_names_of_folders(name: str) -> None:
+    from graphattn.cli.train import _safe
+
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,39}", _safe(name))
