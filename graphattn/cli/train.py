@@ -14,7 +14,7 @@ import tyro
 from graphattn._core.errors import unknown_name
 from graphattn.data import fingerprint, own_path
 from graphattn.models import METHODS, GATConfig, ModelConfig
-from graphattn.recipes import RECIPES, DataConfig, Experiment, recipe
+from graphattn.recipes import RECIPES, DataConfig, Experiment, SamplingConfig, recipe
 from graphattn.train import TrainConfig
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Train:
     """The data."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """The training."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    """The mini-batches."""
 
     def run(self) -> int:
         """Train all seeds and print the table."""
@@ -70,7 +72,7 @@ class Train:
             _print_report(report)
             return 0
         experiment = _starting_point(self.target, self.dataset).changed(
-            model=self.model, data=self.data, train=self.train
+            model=self.model, data=self.data, train=self.train, sampling=self.sampling
         )
         experiments = [experiment]
         if experiment.baseline is not None:
@@ -101,7 +103,7 @@ class Train:
             ValueError: If one is.
         """
         plain = default_for([])
-        for name in ("target", "dataset", "seeds", "model", "data", "train"):
+        for name in ("target", "dataset", "seeds", "model", "data", "train", "sampling"):
             if getattr(self, name) != getattr(plain, name):
                 raise ValueError(
                     f"'{name}' can't be given with 'resume': the run goes on with the settings in "
@@ -125,7 +127,13 @@ def default_for(arguments: Sequence[str]) -> Train:
         if option == "--dataset":
             dataset = value or "".join(arguments[place + 1 : place + 2])
     start = _starting_point(target, dataset)
-    return Train(target=target, model=start.model, data=start.data, train=start.train)
+    return Train(
+        target=target,
+        model=start.model,
+        data=start.data,
+        train=start.train,
+        sampling=start.sampling,
+    )
 
 
 def parse_seeds(text: str) -> list[int]:

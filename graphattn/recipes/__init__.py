@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from graphattn._core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from graphattn.recipes.experiment import DataConfig, Experiment, Published
+    from graphattn.recipes.experiment import DataConfig, Experiment, Published, SamplingConfig
     from graphattn.recipes.registry import RECIPES, recipe
     from graphattn.recipes.running import build_model, load_data, open_run, resume, run, take_split
     from graphattn.recipes.table import collect_reports, results_table
@@ -17,6 +17,7 @@ __all__ = [
     "DataConfig",
     "Experiment",
     "Published",
+    "SamplingConfig",
     "build_model",
     "collect_reports",
     "load_data",
@@ -36,6 +37,7 @@ __getattr__ = lazy_exports(
         "Experiment": "experiment",
         "Published": "experiment",
         "RECIPES": "registry",
+        "SamplingConfig": "experiment",
         "build_model": "running",
         "collect_reports": "table",
         "load_data": "running",

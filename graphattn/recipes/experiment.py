@@ -14,13 +14,13 @@ from graphattn._core.files import relative_path
 from graphattn.models import METHODS, GATConfig, ModelConfig
 from graphattn.train import TrainConfig
 
-__all__ = ["DataConfig", "Experiment", "Published"]
+__all__ = ["DataConfig", "Experiment", "Published", "SamplingConfig"]
 
 T = TypeVar("T")
 
-_SECTIONS = ("model", "data", "train")
+_SECTIONS = ("model", "data", "train", "sampling")
 # What decides about no number.
-_FREE = ("accelerator", "checkpoint_seconds", "deterministic")
+_FREE = ("accelerator", "checkpoint_seconds", "deterministic", "num_workers")
 # A typing error or a hostile file shall not take the machine: no network comes near these.
 _MOST = {
     "num_layers": 10_000,
@@ -67,6 +67,43 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class SamplingConfig:
+    """Mini-batches of sampled neighbours instead of the whole graph.
+
+    Raises:
+        TypeError: If a number is not whole.
+        ValueError: If one is out of range.
+    """
+
+    num_neighbors: tuple[int, ...] = ()
+    """Most neighbours to draw for a node in each hop, one number per layer, -1 for all; the whole
+    graph is the only batch if there is none."""
+    batch_size: int = 1024
+    """Training nodes per batch, in each process."""
+    eval_num_neighbors: tuple[int, ...] = ()
+    """The same numbers for evaluation; as in training if there is none."""
+    eval_batch_size: int = 4096
+    """Nodes per batch of evaluation, in each process."""
+    num_workers: int = 0
+    """Processes that make batches; 0 makes them in the one that trains."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_neighbors", "eval_num_neighbors"):
+            if not isinstance(getattr(self, name), tuple):
+                raise TypeError(f"'{name}' must hold whole numbers, got {getattr(self, name)!r}")
+            for number in getattr(self, name):
+                check_count(name, number, least=-1)
+        if self.eval_num_neighbors and not self.num_neighbors:
+            raise ValueError(
+                f"'eval_num_neighbors' goes with 'num_neighbors', got {self.eval_num_neighbors!r} "
+                "alone"
+            )
+        for name in ("batch_size", "eval_batch_size"):
+            check_count(name, getattr(self, name))
+        check_count("num_workers", self.num_workers, least=0)
+
+
+@dataclass(frozen=True)
 class Published:
     """A result from the literature, in percent."""
 
@@ -98,6 +135,8 @@ class Experiment:
     """The data."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """The training."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    """The mini-batches."""
     published: Published | None = None
     """What to compare with."""
     baseline: str | None = None
@@ -116,7 +155,14 @@ class Experiment:
         """Name of the model's method, as in :data:`graphattn.models.METHODS`."""
         return next(name for name, config in METHODS.items() if config is type(self.model))
 
-    def changed(self, *, model: ModelConfig, data: DataConfig, train: TrainConfig) -> Experiment:
+    def changed(
+        self,
+        *,
+        model: ModelConfig,
+        data: DataConfig,
+        train: TrainConfig,
+        sampling: SamplingConfig | None = None,
+    ) -> Experiment:
         """This experiment with other settings; if a result may differ, under another name.
 
         Equal changes give equal names, so that their runs are one row of a table, and different
@@ -127,6 +173,7 @@ class Experiment:
             model: The network.
             data: The data; the same set.
             train: The training; where it runs and how often it saves may differ freely.
+            sampling: The mini-batches; as they are if ``None``.
 
         Raises:
             ValueError: If ``data`` is of another data set, since the name says which it is.
@@ -136,7 +183,8 @@ class Experiment:
                 f"'data.name' is {data.name!r}, but {self.name!r} is about {self.data.name!r}; "
                 f"use: graphattn train {self.method} --dataset {data.name}"
             )
-        now = replace(self, model=model, data=data, train=train)
+        sampling = self.sampling if sampling is None else sampling
+        now = replace(self, model=model, data=data, train=train, sampling=sampling)
         changes = _differences(self, now)
         if not changes:
             return now
@@ -146,7 +194,7 @@ class Experiment:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values for ``config.yaml``, which has lists but no tuples."""
-        sections = {"model": self.model, "data": self.data, "train": self.train}
+        sections = {name: getattr(self, name) for name in _SECTIONS}
         return {
             "name": self.name,
             "method": self.method,
@@ -158,7 +206,7 @@ class Experiment:
         """Make an experiment of what :meth:`to_dict` returned, in this version or an older one.
 
         Args:
-            values: ``name``, ``method`` and ``data``; ``model`` and ``train``, and what is missing
+            values: ``name``, ``method`` and ``data``; other sections, and what is missing
                 in a section, are as their defaults say.
 
         Raises:
@@ -183,6 +231,7 @@ class Experiment:
             model=_build(METHODS[values["method"]], values.get("model", {}), "model"),
             data=_build(DataConfig, values["data"], "data"),
             train=_build(TrainConfig, values.get("train", {}), "train"),
+            sampling=_build(SamplingConfig, values.get("sampling", {}), "sampling"),
         )
 
 

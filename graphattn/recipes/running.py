@@ -30,8 +30,10 @@ from graphattn.data import (
     own_path,
     select_split,
 )
+from graphattn.recipes.batches import make_batches
 from graphattn.recipes.experiment import DataConfig, Experiment
 from graphattn.train import Report, RunFolder, fit
+from graphattn.train.device import make_fabric
 
 __all__ = ["Run", "build_model", "load_data", "open_run", "resume", "run", "take_split"]
 
@@ -120,16 +122,21 @@ def run(
         ValueError: If data or settings do not fit; see :func:`graphattn.train.fit`.
         OSError: If the run folder can't be written.
     """
-    data = load_data(experiment.data, root=root, seed=seed, offline=offline)
+    fabric = make_fabric(experiment.train.accelerator, experiment.train.precision)
+    with fabric.rank_zero_first():  # which may download
+        data = load_data(experiment.data, root=root, seed=seed, offline=offline)
     if runs is None:
         return _fit(experiment, seed, data, None, resume=False, progress=progress)
-    config = {**experiment.to_dict(), "seed": seed}
-    folder = RunFolder.create(runs, experiment.name, seed, config=config)
+    path = ""
+    if fabric.is_global_zero:
+        config = {**experiment.to_dict(), "seed": seed}
+        path = str(RunFolder.create(runs, experiment.name, seed, config=config).path)
+    folder = RunFolder(fabric.broadcast(path))
     try:
         return _fit(experiment, seed, data, folder, resume=False, progress=progress)
     except BaseException:
         # What failed before it began leaves nothing; what has begun can be resumed.
-        if not folder.started:
+        if fabric.is_global_zero and not folder.started:
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
 
@@ -234,6 +241,7 @@ def _fit(
             data,
             experiment.train,
             seed=seed,
+            **make_batches(experiment.sampling, data, seed),
             run=folder,
             resume=resume,
             progress=progress,
