@@ -63,13 +63,17 @@ class Train:
         """Train all seeds and print the table."""
         from graphattn.recipes import resume
         from graphattn.recipes.running import run
+        from graphattn.train.ranks import rank_and_count
+
+        first = rank_and_count()[0] == 0  # of the processes of torchrun the one that prints
 
         if self.resume is not None:
             self._check_nothing_else()
             report = resume(
                 self.resume, root=self.root, offline=self.offline, progress=self.progress
             )
-            _print_report(report)
+            if first:
+                _print_report(report)
             return 0
         experiment = _starting_point(self.target, self.dataset).changed(
             model=self.model, data=self.data, train=self.train, sampling=self.sampling
@@ -80,7 +84,8 @@ class Train:
         reports = []
         for each in experiments:
             for seed in parse_seeds(self.seeds):
-                print(f"{each.name}, seed {seed}", file=sys.stderr)
+                if first:
+                    print(f"{each.name}, seed {seed}", file=sys.stderr)
                 report = run(
                     each,
                     seed,
@@ -89,8 +94,11 @@ class Train:
                     offline=self.offline,
                     progress=self.progress,
                 )
-                _print_report(report)
+                if first:
+                    _print_report(report)
                 reports.append(report)
+        if not first:
+            return 0
         _print_table(reports)
         folders = " and ".join(str(self.runs / each.name) for each in experiments)
         print(f"\nEverything about these runs is in {folders}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from graphattn._core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from graphattn.recipes.batches import make_batches
     from graphattn.recipes.experiment import DataConfig, Experiment, Published, SamplingConfig
     from graphattn.recipes.registry import RECIPES, recipe
     from graphattn.recipes.running import build_model, load_data, open_run, resume, run, take_split
@@ -21,6 +22,7 @@ __all__ = [
     "build_model",
     "collect_reports",
     "load_data",
+    "make_batches",
     "open_run",
     "recipe",
     "results_table",
@@ -41,6 +43,7 @@ __getattr__ = lazy_exports(
         "build_model": "running",
         "collect_reports": "table",
         "load_data": "running",
+        "make_batches": "batches",
         "open_run": "running",
         "recipe": "registry",
         "results_table": "table",

@@ -9,11 +9,11 @@ from typing import cast
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from graphattn.train.config import Accelerator, Precision
+from graphattn.train.ranks import rank_and_count
 
 __all__ = ["deterministic", "make_fabric", "share_buffers", "sum_over_ranks"]
 
@@ -35,13 +35,14 @@ def make_fabric(
         ValueError: If there is no such device.
     """
     try:
-        if not TorchElasticEnvironment.detect() or TorchElasticEnvironment().world_size() == 1:
+        _, ranks = rank_and_count()
+        if ranks == 1:
             return Fabric(accelerator=accelerator, devices=1, precision=precision)
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         fabric = Fabric(
             accelerator=accelerator,
             devices=local,
-            num_nodes=TorchElasticEnvironment().world_size() // local,
+            num_nodes=ranks // local,
             strategy=DDPStrategy(find_unused_parameters=find_unused),
             precision=precision,
         )

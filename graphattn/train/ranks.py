@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import distributed
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.utils.data import Sampler
 
 from graphattn._core.checks import check_count
@@ -15,10 +15,11 @@ __all__ = ["RankSampler", "rank_and_count"]
 
 
 def rank_and_count() -> tuple[int, int]:
-    """Number of this process, from 0, and of all; ``(0, 1)`` where there is only one."""
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
+    """Number of this process, from 0, and of all that ``torchrun`` has started."""
+    if not TorchElasticEnvironment.detect():
+        return 0, 1
+    environment = TorchElasticEnvironment()
+    return environment.global_rank(), environment.world_size()
 
 
 class RankSampler(Sampler[int]):
@@ -34,7 +35,7 @@ class RankSampler(Sampler[int]):
         batch_size: Seeds per batch of this process, as the loader is told.
         shuffle: Whether every epoch has a new random order.
         seed: Seed of the order, in ``[0, 2**63)``, the same in all processes.
-        rank: Number of this process; that of ``torch.distributed`` if ``None``.
+        rank: Number of this process; as ``torchrun`` says if ``None``.
         ranks: Number of processes, likewise.
 
     Raises:

@@ -61,7 +61,7 @@ def test_a_changed_recipe_is_not_its_row(graphattn: Callable[..., Any], tmp_path
     assert graphattn(*words).status == 0
     (folder,) = run_folders(tmp_path)
     name = json.loads((folder / "report.json").read_text())["name"]
-    assert re.fullmatch(r"gat/digits-[0-9a-f]{6}", name)
+    assert re.fullmatch(r"gat/digits-[0-9a-f]{8}", name)
 
 
 def test_resume_of_a_finished_run_reports_it(graphattn: Callable[..., Any], tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_own_graph_from_files_to_the_table(
     folders = run_folders(tmp_path / "runs")
     assert len(folders) == 2
     (name,) = {folder.parent.name for folder in folders}
-    assert re.fullmatch(r"gat-my_graph_rm-[0-9a-f]{6}-[0-9a-f]{6}", name)
+    assert re.fullmatch(r"gat-my_graph_rm-[0-9a-f]{6}-[0-9a-f]{8}", name)
     report = json.loads((folders[0] / "report.json").read_text())
     assert (report["name"], report["split"]) == (name, "60/20/20-per-class")
     assert name in graphattn("results", tmp_path / "runs").out
@@ -236,3 +236,17 @@ def test_names_of_files_become_names_of_folders(name: str) -> None:
     from graphattn.cli.train import _safe
 
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,39}", _safe(name))
+
+
+def test_sampling_by_flags(graphattn: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("train", "gat/digits", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 2)
+    sampling = ("--sampling.num-neighbors", 4, 3, "--sampling.batch-size", 30)
+    done = graphattn(*words, *sampling, "--train.metric", "macro_f1", "--train.optimizer", "adamw")
+    assert done.status == 0, done.err
+    (folder,) = run_folders(tmp_path)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["sampling"]["num_neighbors"] == [4, 3]
+    assert config["sampling"]["batch_size"] == 30
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["metric"], report["task"]) == ("macro_f1", "node multiclass")
+    assert "test_accuracy" in report["metrics"]

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
 
 from graphattn.models import AEROGNNConfig, GATConfig, MLPConfig, ModelConfig
-from graphattn.recipes import RECIPES, Experiment, recipe
+from graphattn.recipes import RECIPES, Experiment, SamplingConfig, recipe
 from graphattn.train import TrainConfig
 
 
@@ -23,12 +24,38 @@ def test_settings_survive_yaml(name: str) -> None:
 def test_settings_survive_the_run_folder(name: str) -> None:
     experiment = recipe(name)
     again = Experiment.from_dict(experiment.to_dict())
-    assert (again.name, again.model, again.data, again.train) == (
-        experiment.name,
-        experiment.model,
-        experiment.data,
-        experiment.train,
-    )
+    sections = ("name", "model", "data", "train", "sampling")
+    assert [getattr(again, name) for name in sections] == [
+        getattr(experiment, name) for name in sections
+    ]
+
+
+def test_sampling_is_a_change_like_others_and_old_settings_have_none() -> None:
+    cora = recipe("gat/cora")
+    same = {"model": cora.model, "data": cora.data, "train": cora.train}
+    sampled = cora.changed(**same, sampling=SamplingConfig(num_neighbors=(15, 10)))
+    workers = cora.changed(**same, sampling=SamplingConfig(num_workers=3))
+    assert sampled.name.startswith("gat/cora-")
+    assert (workers.name, cora.changed(**same).name) == ("gat/cora", "gat/cora")
+    values = cora.to_dict()
+    del values["sampling"]
+    assert Experiment.from_dict(values).sampling == SamplingConfig()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"num_neighbors": (5, -2)}, "'num_neighbors' must be -1 or more, got -2"),
+        ({"batch_size": 0}, "'batch_size' must be 1 or more, got 0"),
+        ({"num_workers": -1}, "'num_workers' must be 0 or more, got -1"),
+        ({"eval_num_neighbors": (3,)}, "'eval_num_neighbors' goes with 'num_neighbors'"),
+    ],
+)
+def test_bad_sampling(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        SamplingConfig(**settings)
+    with pytest.raises(TypeError, match="'num_neighbors' must hold whole numbers, got 5"):
+        SamplingConfig(num_neighbors=5)  # type: ignore[arg-type]
 
 
 def test_a_change_takes_the_name_away() -> None:
