@@ -149,55 +149,85 @@ def sample_relations(
 class _Found:
     """The nodes of one type that are in the subgraph, and where."""
 
-    def __init__(self, nodes: Tensor, trees: Tensor, num_nodes: int) -> None:
+    def __init__(self, nodes: Tensor, trees: Tensor, num_nodes: int, disjoint: bool) -> None:
         self.nodes, self.trees, self.num_nodes = nodes, trees, num_nodes
-        key = trees * num_nodes + nodes
-        self.known, first = _first_of_each(key)
-        self.place, self.count = first, len(nodes)
+        self._numbers = _Sorted() if disjoint else _Table(num_nodes)
+        key, place = self._key(nodes, trees), torch.arange(len(nodes))
+        first = self._numbers.firsts(key)
+        self._numbers.put(key[first], place[first])
         # A seed that was there before is drawn for anew.
-        repeats = torch.ones(len(nodes), dtype=torch.bool)
-        repeats[first] = False
-        self.repeats = repeats
+        self._counter = torch.where(first, nodes, num_nodes + place) + 2 * num_nodes * trees
 
     def counter(self, rows: slice) -> Tensor:
         """Numbers by which the draws of nodes differ."""
-        nodes, trees = self.nodes[rows], self.trees[rows]
-        place = torch.arange(len(self.nodes))[rows]
-        repeats = torch.zeros(len(self.nodes), dtype=torch.bool)
-        repeats[: self.count] = self.repeats
-        number = torch.where(repeats[rows], self.num_nodes + place, nodes)
-        return number + 2 * self.num_nodes * trees
+        later = slice(len(self._counter), None)
+        rest = self.nodes[later] + 2 * self.num_nodes * self.trees[later]
+        return torch.cat([self._counter, rest])[rows]
 
     def places(self, nodes: Tensor, trees: Tensor) -> Tensor:
         """Where nodes are; those that are not there yet are appended in the order they come."""
-        key = trees * self.num_nodes + nodes
-        new = key[self.find(key) < 0]
-        if len(new):
-            added, first = _first_of_each(new)
-            order = first.argsort()
-            place = torch.empty_like(first)
-            place[order] = len(self.nodes) + torch.arange(len(order))
-            met = added[order]
-            self.nodes = torch.cat([self.nodes, met % self.num_nodes])
-            self.trees = torch.cat([self.trees, met // self.num_nodes])
-            self.known, order = torch.cat([self.known, added]).sort()
-            self.place = torch.cat([self.place, place])[order]
-        return self.find(key)
+        key = self._key(nodes, trees)
+        place = self._numbers.find(key)
+        new = place < 0
+        if new.any():
+            first = self._numbers.firsts(key[new])
+            met = key[new][first]
+            self._numbers.put(met, len(self.nodes) + torch.arange(len(met)))
+            self.nodes = torch.cat([self.nodes, nodes[new][first]])
+            self.trees = torch.cat([self.trees, trees[new][first]])
+            place[new] = self._numbers.find(key[new])
+        return place
+
+    def find(self, nodes: Tensor, trees: Tensor) -> Tensor:
+        """Where nodes are, and -1 for those that are not there."""
+        return self._numbers.find(self._key(nodes, trees))
+
+    def _key(self, nodes: Tensor, trees: Tensor) -> Tensor:
+        return trees * self.num_nodes + nodes
+
+
+class _Table:
+    """Numbers of keys in ``[0, count)``, in an array of all."""
+
+    def __init__(self, count: int) -> None:
+        self._number = torch.full((count,), -1)
 
     def find(self, key: Tensor) -> Tensor:
-        """Where nodes are, and -1 for those that are not there."""
-        if len(self.known) == 0:
+        """The numbers of keys, and -1 where there is none."""
+        return self._number[key]
+
+    def firsts(self, key: Tensor) -> Tensor:
+        """Which of these keys come for the first time; they are to be put next."""
+        place = torch.arange(len(key))
+        self._number.scatter_reduce_(0, key, place, "amin", include_self=False)
+        return self._number[key] == place
+
+    def put(self, key: Tensor, number: Tensor) -> None:
+        """Number different keys."""
+        self._number[key] = number
+
+
+class _Sorted:
+    """The same for any keys, in an array of those that have a number."""
+
+    def __init__(self) -> None:
+        self._known = self._number = torch.empty(0, dtype=torch.long)
+
+    def find(self, key: Tensor) -> Tensor:
+        if len(self._known) == 0:
             return torch.full_like(key, -1)
-        at = torch.searchsorted(self.known, key).clamp_(max=len(self.known) - 1)
-        return torch.where(self.known[at] == key, self.place[at], -1)
+        at = torch.searchsorted(self._known, key).clamp_(max=len(self._known) - 1)
+        return torch.where(self._known[at] == key, self._number[at], -1)
 
+    def firsts(self, key: Tensor) -> Tensor:
+        values, order = key.sort(stable=True)
+        first = torch.ones_like(key, dtype=torch.bool)
+        first[order[1:]] = values[1:] != values[:-1]
+        return first
 
-def _first_of_each(key: Tensor) -> tuple[Tensor, Tensor]:
-    """The different values of a list, sorted, and where each comes first."""
-    values, order = key.sort(stable=True)
-    starts = torch.ones_like(values, dtype=torch.bool)
-    starts[1:] = values[1:] != values[:-1]
-    return values[starts], order[starts]
+    def put(self, key: Tensor, number: Tensor) -> None:
+        self._known, order = torch.cat([self._known, key]).sort()
+        self._number = torch.cat([self._number, number])[order]
 
 
 def _seeded(
@@ -208,7 +238,7 @@ def _seeded(
     for name in (*seeds, *(name for name in num_nodes if name not in seeds)):
         nodes = seeds[name].long() if name in seeds else torch.empty(0, dtype=torch.long)
         trees = torch.arange(tree, tree + len(nodes)) if disjoint else torch.zeros_like(nodes)
-        found[name] = _Found(nodes, trees, num_nodes[name])
+        found[name] = _Found(nodes, trees, num_nodes[name], disjoint)
         tree += len(nodes)
     return found
 
@@ -309,5 +339,5 @@ def _between(relation: Relation, src: _Found, dst: _Found) -> Tensor:
     """All edges of a relation between sampled nodes, by destination."""
     row, position = draw(relation.rowptr, relation.col, dst.nodes, -1, False, dst.nodes)
     source = relation.col[position].long()
-    place = src.find(dst.trees[row] * src.num_nodes + source)
+    place = src.find(source, dst.trees[row])
     return torch.stack([place, row, position])[:, place >= 0]
