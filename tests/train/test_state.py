@@ -127,7 +127,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "step": (lambda s: first(s).update(step=torch.tensor(torch.inf)), "step has not"),
     "parameter": (lambda s: s["optimizer"]["state"].update({99: {}}), "4 parameters, got 99"),
     "setting": (lambda s: s["optimizer"]["param_groups"][0].update(lr=float("nan")), "got lr nan"),
-    "groups": (lambda s: s["optimizer"].update(param_groups=[]), "parameter groups"),
+    "groups": (lambda s: s["optimizer"].update(param_groups=[]), "groups of .4. parameters, got"),
     "no optimiser": (lambda s: s.update(optimizer={}), "lacks 'param_groups'"),
     "generators": (lambda s: s.update(random={}), "lacks 'torch'"),
     "torch's": (lambda s: s["random"].update(torch=torch.zeros(3)), "damaged"),
