@@ -78,7 +78,7 @@ class TrainState:
             self.history = [tuple(row) for row in state["history"].tolist()]
             self.best = {name: t.to(own[name].device) for name, t in state["best"].items()}
         except KeyError as error:
-            raise ValueError(f"{source} is damaged: it lacks {error}") from error
+            raise ValueError(f"{source} is damaged: {error!r}") from error
         except (
             ArithmeticError,
             AttributeError,
