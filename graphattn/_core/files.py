@@ -100,9 +100,10 @@ def read_regular_file(path: Path, *, most: int | None = None) -> bytes:
     """
     # Opening a pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} must be a regular file")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"{path} must be a regular file")
         content = file.read() if most is None else file.read(most + 1)
     if most is not None and len(content) > most:
         raise ValueError(f"{path} must have at most {most:,} bytes")

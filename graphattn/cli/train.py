@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from graphattn._core.checks import check_seed
 from graphattn._core.errors import unknown_name
 from graphattn.data import fingerprint, own_path
+from graphattn._core.text import printable
 from graphattn.models import METHODS, GATConfig, ModelConfig
 from graphattn.recipes import RECIPES, DataConfig, Experiment, SamplingConfig, recipe
 from graphattn.train import TrainConfig
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Train", "default_for", "parse_seeds"]
 
 _DEFAULT = "gat/digits"
+_MOST_SEEDS = 10_000
+_LONGEST_SEED = 10
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,8 @@ def parse_seeds(text: str) -> list[int]:
     """Read ``"3"``, ``"0-9"`` or ``"0,4,7-9"``.
 
     Raises:
-        ValueError: If it is none of these.
+        ValueError: If it is none of these, a seed needs more than 32 bits, or there are more than
+            10,000 of them.
 
     Example:
         >>> parse_seeds("0,4-6")
@@ -158,8 +163,15 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ValueError(f"'seeds' must look like 3, 0-9 or 0,4,7, got {text!r}")
-        seeds.extend(range(int(first), int(last or first) + 1))
+            raise ValueError(f"'seeds' must look like 3, 0-9 or 0,4,7, got {text!r:.100}")
+        if max(len(first), len(last)) > _LONGEST_SEED:
+            raise ValueError(f"'seeds' must fit 32 bits, got {part!r:.100}")
+        more = range(int(first), int(last or first) + 1)
+        for seed in (*more[:1], *more[-1:]):
+            check_seed("seeds", seed)
+        if len(seeds) + len(more) > _MOST_SEEDS:
+            raise ValueError(f"'seeds' must name at most {_MOST_SEEDS} seeds, got {text!r:.100}")
+        seeds.extend(more)
     if not seeds:
         raise ValueError(f"'seeds' must name at least one seed, got {text!r}")
     return seeds
@@ -190,9 +202,10 @@ def _safe(name: str) -> str:
 
 def _print_report(report: Report) -> None:
     print(
-        f"{report.name} seed {report.seed}: test {report.metric} {100 * report.test_metric:.2f} %, "
+        f"{printable(report.name)} seed {report.seed}: "
+        f"test {printable(report.metric)} {100 * report.test_metric:.2f} %, "
         f"validation {100 * report.val_metric:.2f} %, epoch {report.best_epoch} of "
-        f"{report.epochs}, {report.seconds:.1f} s on {report.device}"
+        f"{report.epochs}, {report.seconds:.1f} s on {printable(report.device)}"
     )
 
 

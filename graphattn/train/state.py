@@ -78,7 +78,7 @@ class TrainState:
             self.history = [tuple(row) for row in state["history"].tolist()]
             self.best = {name: t.to(own[name].device) for name, t in state["best"].items()}
         except KeyError as error:
-            raise ValueError(f"{source} is damaged: it lacks {error}") from error
+            raise ValueError(f"{source} is damaged: {error!r}") from error
         except (
             ArithmeticError,
             AttributeError,
@@ -116,6 +116,10 @@ class TrainState:
 def _check_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """See that an optimiser's state has the shapes of its parameters, and finite numbers."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    given = [len(group["params"]) for group in state["param_groups"]]
+    if given != sizes:
+        raise ValueError(f"'optimizer' must have groups of {sizes} parameters, got {given}")
     for group in state["param_groups"]:
         for key, value in group.items():
             if isinstance(value, float) and not math.isfinite(value):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,10 @@ def test_resume_of_a_finished_run_reports_it(graphattn: Callable[..., Any], tmp_
         (("mlp", "--model.dropout", "2"), "'dropout' must lie in [0, 1], got 2.0"),
         (("gat", "--train.lr", "nan"), "'lr' must be finite and above 0, got nan"),
         (("--seeds", "²"), "'seeds' must look like"),
-        (("--seeds", "5000000000"), "seed"),
+        (("--seeds", "5000000000"), "'seeds' must be at most 4294967295"),
+        (("--seeds", "0-99999999999"), "'seeds' must fit 32 bits"),
+        (("gat", "--model.num-layers", "1000000000"), "'num_layers' must be at most 10000"),
+        (("mlp", "--model.hidden-channels", "1000000000"), "'hidden_channels' must be at most"),
         (("gat", "--data.split", "publik"), "unknown split of digits 'publik'"),
     ],
 )
@@ -135,6 +139,61 @@ def test_damaged_config(
         done = graphattn(*command)
         assert done.status == 2
         assert text in done.err
+
+
+HOSTILE = {
+    "laughs": "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]",
+    "alias": "seed: &s 0\nname: *s",
+    "loop": "model: &m {heads: *m}",
+    "whole number": "3: 1",
+    "null": "~: 1",
+    "list": "? [a]\n: 1",
+    "mapping": "? {a: b}\n: 1",
+    "deep": "[" * 5000,
+    "deep mapping": "{a: " * 5000,
+    "digits": "seed: " + "9" * 9999,
+    "large": "#" * 2**19,
+    "date": "seed: 2001-01-01",
+    "no mapping": "- 1",
+    "empty": "",
+    "bytes": "\x00",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_config_ends_in_one_line(
+    graphattn: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(HOSTILE[kind])
+    for command in (("train", "--resume", tmp_path), ("eval", tmp_path)):
+        done = graphattn(*command)
+        assert done.status == 2
+        assert done.err.startswith(f"graphattn: {tmp_path}/config.yaml")
+        assert done.err.count("\n") == 1
+
+
+def test_a_pipe_in_place_of_the_config_does_not_hang(
+    graphattn: Callable[..., Any], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "config.yaml")
+    done = graphattn("train", "--resume", tmp_path)
+    assert done.status == 2
+    assert "config.yaml must be a regular file" in done.err
+
+
+def test_too_many_seeds_are_an_error_at_once() -> None:
+    for text, message in (
+        ("0-99999999999", "'seeds' must fit 32 bits"),
+        ("0-4294967295", "at most 10000 seeds"),
+        ("0-9999,0", "at most 10000 seeds"),
+        ("4294967296", "'seeds' must be at most 4294967295"),
+        ("9" * 9999, "'seeds' must fit 32 bits"),
+    ):
+        with pytest.raises(ValueError, match=message) as info:
+            parse_seeds(text)
+        assert len(str(info.value)) < 300
+    assert len(parse_seeds("0-9999")) == 10_000
+    assert parse_seeds("4294967295") == [4294967295]
 
 
 def test_seeds() -> None:
