@@ -36,10 +36,13 @@ def load(
 
     The first use downloads the set, after one line in the log (``graphattn``) that says what, from
     where and how big; nobody is ever asked. Raw files whose hash is known are compared with it
-    before they are read for the first time, not on later loads, which read what PyG or ogb made of
-    them; :func:`~graphattn.data.check_files` compares them at any time. Where the root is
-    read-only, files are made in the user's cache folder (``XDG_CACHE_HOME`` or ``~/.cache``)
-    instead. A load that fails leaves no file behind.
+    before they are read for the first time; :func:`~graphattn.data.check_files` compares them at
+    any time. Later loads read what the first one kept: a ``.safetensors`` file in a folder
+    ``graphattn`` beside the raw files, or in the user's cache folder (``XDG_CACHE_HOME`` or
+    ``~/.cache``) where the root is read-only. A load that fails leaves no file behind.
+
+    Nothing in a data root is ever executed: what PyG and ogb leave there is not read, and raw files
+    that are pickles must have the hash of the card, or hold arrays and plain containers only.
 
     Args:
         name: Name of the set, as :func:`~graphattn.data.cards` lists them; upper and lower case
