@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from graphattn.data import _files
 from graphattn.data._cache import cached_file, keep, recall
 from graphattn.data._card import Card, card
 from graphattn.data._splits import MASKS, random_split
+from graphattn.data._tidy import tidy
 from graphattn.data.check import check_card, check_data
 from graphattn.data.transforms import to_csr
 
@@ -116,7 +116,7 @@ def _load_card(
     found = card(name)
     protocol = found.split(split)
     read, file = _read(found, split, root, offline=offline)
-    data = _tidy(copy.copy(read), found, sparse=sparse)
+    data = _tidy(read, found, sparse=sparse)
     if protocol.draw:
         seed = seed if protocol.seed is None else protocol.seed
         data = random_split(data, protocol.draw, seed=seed)
@@ -170,6 +170,7 @@ def _with_parts(data: Data, found: Card, split: str | None, base: Path) -> Data:
 
 def _tidy(data: Data, found: Card, *, sparse: bool) -> Data:
     """The same types for every set."""
+    data = tidy(data)
     data.x = data.x.to(torch.float32)
     if sparse:
         data.x = to_csr(data.x)
@@ -177,12 +178,5 @@ def _tidy(data: Data, found: Card, *, sparse: bool) -> Data:
         data.x = data.x.to_dense()
     if found.task == "multilabel":
         data.y = data.y.to(torch.float32)
-    else:
-        y = data.y.view(-1)
-        unknown = y.isnan() if y.is_floating_point() else y < 0
-        data.y = y.masked_fill(unknown, -1).to(torch.int64)
-    for name in MASKS:
-        if name in data:
-            data[name] = data[name].to(torch.bool)
     data.num_classes = found.statistics.classes
     return data

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.transforms import ToSparseTensor, ToUndirected
 
-from graphattn.data import notice_one_way, tidy
+from graphattn.data import _tidy, notice_one_way, tidy
 from graphattn.models import GAT
 from graphattn.train import TrainConfig, fit
 
@@ -131,6 +131,20 @@ def test_one_line_about_edges_stored_once(
         notice_one_way(Data(x=torch.eye(5), edge_index=edges))
     assert len(caplog.messages) == int(noticed)
     assert all("ToUndirected" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_the_reverse_may_be_far_away(
+    chunk: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_tidy, "_CHUNK", chunk)
+    monkeypatch.setattr(_tidy, "_LOOKED_AT", 2)
+    far = torch.tensor([[2], [1]])
+    with caplog.at_level(logging.INFO, logger="graphattn"):
+        notice_one_way(Data(edge_index=torch.cat([RING, far], dim=1), num_nodes=5))
+        assert not caplog.messages
+        notice_one_way(Data(edge_index=RING, num_nodes=5))
+        assert len(caplog.messages) == 1
 
 
 def test_any_such_graph_is_trained_on() -> None:
