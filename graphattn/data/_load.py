@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from graphattn.data import _files
 from graphattn.data._cache import cached_file, keep, recall
 from graphattn.data._card import Card, card
 from graphattn.data._splits import MASKS, random_split
+from graphattn.data._tidy import tidy
 from graphattn.data.check import check_card, check_data
 from graphattn.data.transforms import to_csr
 
@@ -36,10 +36,13 @@ def load(
 
     The first use downloads the set, after one line in the log (``graphattn``) that says what, from
     where and how big; nobody is ever asked. Raw files whose hash is known are compared with it
-    before they are read for the first time, not on later loads, which read what PyG or ogb made of
-    them; :func:`~graphattn.data.check_files` compares them at any time. Where the root is
-    read-only, files are made in the user's cache folder (``XDG_CACHE_HOME`` or ``~/.cache``)
-    instead. A load that fails leaves no file behind.
+    before they are read for the first time; :func:`~graphattn.data.check_files` compares them at
+    any time. Later loads read what the first one kept: a ``.safetensors`` file in a folder
+    ``graphattn`` beside the raw files, or in the user's cache folder (``XDG_CACHE_HOME`` or
+    ``~/.cache``) where the root is read-only. A load that fails leaves no file behind.
+
+    Nothing in a data root is ever executed: what PyG and ogb leave there is not read, and raw files
+    that are pickles must have the hash of the card, or hold arrays and plain containers only.
 
     Args:
         name: Name of the set, as :func:`~graphattn.data.cards` lists them; upper and lower case
@@ -113,7 +116,7 @@ def _load_card(
     found = card(name)
     protocol = found.split(split)
     read, file = _read(found, split, root, offline=offline)
-    data = _tidy(copy.copy(read), found, sparse=sparse)
+    data = _tidy(read, found, sparse=sparse)
     if protocol.draw:
         seed = seed if protocol.seed is None else protocol.seed
         data = random_split(data, protocol.draw, seed=seed)
@@ -167,6 +170,7 @@ def _with_parts(data: Data, found: Card, split: str | None, base: Path) -> Data:
 
 def _tidy(data: Data, found: Card, *, sparse: bool) -> Data:
     """The same types for every set."""
+    data = tidy(data)
     data.x = data.x.to(torch.float32)
     if sparse:
         data.x = to_csr(data.x)
@@ -174,12 +178,5 @@ def _tidy(data: Data, found: Card, *, sparse: bool) -> Data:
         data.x = data.x.to_dense()
     if found.task == "multilabel":
         data.y = data.y.to(torch.float32)
-    else:
-        y = data.y.view(-1)
-        unknown = y.isnan() if y.is_floating_point() else y < 0
-        data.y = y.masked_fill(unknown, -1).to(torch.int64)
-    for name in MASKS:
-        if name in data:
-            data[name] = data[name].to(torch.bool)
     data.num_classes = found.statistics.classes
     return data

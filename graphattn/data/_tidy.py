@@ -18,7 +18,9 @@ __all__ = ["notice_one_way", "tidy"]
 
 logger = logging.getLogger("graphattn")
 
-_LOOKED_AT = 1000  # a sample, since finding the reverse of every edge means sorting all
+# A sample, since finding the reverse of every edge means sorting all of them.
+_LOOKED_AT = 1000
+_CHUNK = 2**22
 
 
 def tidy(data: Data) -> Data:
@@ -119,16 +121,19 @@ def notice_one_way(data: Data) -> None:
     edge_index = data.edge_index
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         return
-    src, dst = edge_index.to(torch.int64)
-    some = (src != dst).nonzero().view(-1)[:_LOOKED_AT]
-    if not len(some):
+    some = edge_index[:, :_LOOKED_AT].to(torch.int64)
+    some = some[:, some[0] != some[1]]
+    if not some.numel():
         return
     num_nodes = int(edge_index.max()) + 1
-    wanted = (dst[some] * num_nodes + src[some]).sort().values
-    keys = src * num_nodes + dst
-    place = torch.searchsorted(wanted, keys).clamp(max=len(wanted) - 1)
-    if not (wanted[place] == keys).any():
-        logger.info(
-            "no edge of this graph has its reverse; if it is undirected and its edges are stored "
-            "once, use PyG's ToUndirected() (--data.undirected)"
-        )
+    wanted = (some[1] * num_nodes + some[0]).sort().values
+    for start in range(0, edge_index.size(1), _CHUNK):
+        src, dst = edge_index[:, start : start + _CHUNK]
+        keys = src.to(torch.int64) * num_nodes + dst
+        place = torch.searchsorted(wanted, keys).clamp_(max=len(wanted) - 1)
+        if (wanted[place] == keys).any():
+            return
+    logger.info(
+        "no edge of this graph has its reverse; if it is undirected and its edges are stored "
+        "once, use PyG's ToUndirected() (--data.undirected)"
+    )

@@ -90,6 +90,13 @@ def test_second_load_reads_what_the_first_made(
         assert torch.equal(first[name], second[name])
 
 
+def test_changed_raw_files_are_compared_again(ring: Path, raw: str) -> None:
+    load("ring", root=ring)
+    (ring / raw / "out1_graph_edges.txt").write_text("other")
+    with pytest.raises(ValueError, match=r"out1_graph_edges.txt \(5 bytes\): sha256 d9298a10"):
+        load("ring", root=ring)
+
+
 def test_changed_raw_files_are_read_anew(ring: Path, raw: str, write_card: WriteCard) -> None:
     write_card(files={f"{raw}/out1_graph_edges.txt": None})
     load("ring", root=ring)

@@ -181,7 +181,7 @@ def test_arrays_and_containers_pass(
 def test_a_damaged_pickle_is_named(ring: Path, raw: str, write_card: WriteCard) -> None:
     (ring / raw / "out1_graph_edges.txt").write_bytes(pickle.dumps([1, 2, 3])[:-2])
     write_card(files={f"{raw}/out1_graph_edges.txt": None})
-    with pytest.raises(ValueError, match="out1_graph_edges.txt is damaged"):
+    with pytest.raises(ValueError, match=r"out1_graph_edges.txt is damaged"):
         check_pickles(card("ring"), None, ring / raw)
 
 

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.transforms import ToSparseTensor, ToUndirected
 
-from graphattn.data import notice_one_way, tidy
+from graphattn.data import _tidy, notice_one_way, tidy
+from graphattn.models import GAT
+from graphattn.train import TrainConfig, fit
 
 NAN = float("nan")
 
@@ -129,3 +131,47 @@ def test_one_line_about_edges_stored_once(
         notice_one_way(Data(x=torch.eye(5), edge_index=edges))
     assert len(caplog.messages) == int(noticed)
     assert all("ToUndirected" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_the_reverse_may_be_far_away(
+    chunk: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_tidy, "_CHUNK", chunk)
+    monkeypatch.setattr(_tidy, "_LOOKED_AT", 2)
+    far = torch.tensor([[2], [1]])
+    with caplog.at_level(logging.INFO, logger="graphattn"):
+        notice_one_way(Data(edge_index=torch.cat([RING, far], dim=1), num_nodes=5))
+        assert not caplog.messages
+        notice_one_way(Data(edge_index=RING, num_nodes=5))
+        assert len(caplog.messages) == 1
+
+
+def test_any_such_graph_is_trained_on() -> None:
+    """What users bring, through `fit` as it is."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(40) % 2
+    x = y[:, None] + 0.1 * torch.randn(40, 3, generator=generator)
+    edges = torch.stack([torch.arange(40), (torch.arange(40) + 2) % 40])
+    labels = y.float().view(-1, 1)
+    labels[5] = NAN
+    part = torch.arange(40) // 2 % 4
+    data = Data(
+        x=x.double().numpy(),
+        edge_index=edges,
+        y=labels,
+        train_mask=(part < 2).numpy().astype(np.uint8),
+        val_mask=part == 2,
+        test_mask=(part == 3).view(-1, 1),
+    )
+    sparse = ToSparseTensor(layout=torch.sparse_csr)(tidy(data))
+    config = TrainConfig(max_epochs=30, lr=0.05)
+    for given in (data, sparse):
+        torch.manual_seed(0)
+        report = fit(GAT(3, 4, 2, 2), given, config, progress=False)
+        assert report.test_metric == 1.0
+    several = data.clone()
+    for name in ("train_mask", "val_mask", "test_mask"):
+        several[name] = torch.as_tensor(several[name]).bool().view(-1, 1).repeat(1, 3)
+    with pytest.raises(ValueError, match="select_split"):
+        fit(GAT(3, 4, 2, 2), several, config, progress=False)
