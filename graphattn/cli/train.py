@@ -13,8 +13,8 @@ import tyro
 
 from graphattn._core.checks import check_seed
 from graphattn._core.errors import unknown_name
-from graphattn.data import fingerprint, own_path
 from graphattn._core.text import printable
+from graphattn.data import fingerprint, own_path
 from graphattn.models import METHODS, GATConfig, ModelConfig
 from graphattn.recipes import RECIPES, DataConfig, Experiment, SamplingConfig, recipe
 from graphattn.train import TrainConfig
