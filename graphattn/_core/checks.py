@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-__all__ = ["check_choice", "check_count", "check_number", "check_probability"]
+__all__ = ["check_choice", "check_count", "check_number", "check_probability", "check_seed"]
+
+
+_LARGEST_SEED = 2**32 - 1
 
 
 def check_number(name: str, value: object, *, positive: bool = False) -> None:
@@ -17,7 +20,7 @@ def check_number(name: str, value: object, *, positive: bool = False) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"'{name}' must be a number, got {value!r}")
-    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+    if not _is_finite(value) or value < 0 or (positive and value == 0):
         bound = "above 0" if positive else "0 or more"
         raise ValueError(f"'{name}' must be finite and {bound}, got {value!r}")
 
@@ -35,17 +38,29 @@ def check_probability(name: str, value: object) -> None:
         raise ValueError(f"'{name}' must lie in [0, 1], got {value!r}")
 
 
-def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Reject what is not a whole number of at least ``least``.
+def check_count(name: str, value: object, *, least: int = 1, most: int = 2**63 - 1) -> None:
+    """Reject what is not a whole number from ``least`` to ``most``.
 
     Raises:
         TypeError: If it is no whole number.
-        ValueError: If it is too small.
+        ValueError: If it is too small or too large.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"'{name}' must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"'{name}' must be {least} or more, got {value!r}")
+    if value > most:
+        raise ValueError(f"'{name}' must be at most {most}, got {value!r:.50}")
+
+
+def check_seed(name: str, value: object) -> None:
+    """Reject what can't seed all generators of random numbers.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is negative, or above the 32 bits that NumPy takes.
+    """
+    check_count(name, value, least=0, most=_LARGEST_SEED)
 
 
 def check_choice(name: str, value: object, known: Collection[str | None]) -> None:
@@ -57,3 +72,11 @@ def check_choice(name: str, value: object, known: Collection[str | None]) -> Non
     if value not in known:
         choices = ", ".join(repr(word) for word in known)
         raise ValueError(f"'{name}' must be one of {choices}, got {value!r}")
+
+
+def _is_finite(value: float) -> bool:
+    """Whether a number is finite, and small enough to count with."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 import graphattn
+from graphattn._core.text import printable
 from graphattn.cli.bench import Bench
 from graphattn.cli.datasets import Datasets
 from graphattn.cli.eval import Eval
@@ -20,6 +21,7 @@ from graphattn.cli.train import Train, default_for
 
 __all__ = ["main"]
 
+_BREAKS = "\n"
 _DESCRIPTION = """Graph attention: train, evaluate and compare.
 
     graphattn train                             the embedded graph, in seconds
@@ -51,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        print(f"graphattn: {error}", file=sys.stderr)
+        # Names of files and what stands in them may hold commands for the terminal.
+        print(f"graphattn: {printable(str(error), keep=_BREAKS)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

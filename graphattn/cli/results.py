@@ -14,7 +14,8 @@ __all__ = ["Results"]
 class Results:
     """Compare runs with published numbers, one row per recipe.
 
-    Reads every report.json below a folder; of one recipe and seed the newest counts.
+    Reads every report.json below a folder; of one recipe and seed the newest counts, as the UTC
+    times in the names of run folders say. Damaged reports and unfinished runs are named.
     """
 
     folder: tyro.conf.Positional[Path] = Path("runs")

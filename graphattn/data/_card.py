@@ -11,8 +11,9 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from graphattn._core.errors import unknown_name
+from graphattn.data._rule import SplitRule, is_rule
 
-__all__ = ["Card", "Loader", "Split", "Statistics", "card", "cards"]
+__all__ = ["Card", "Loader", "Split", "Statistics", "card", "cards", "has_card"]
 
 T = TypeVar("T")
 
@@ -57,10 +58,11 @@ class Split:
     """Nodes for training, validation and test in the first split."""
     count: int = 1
     """How many splits there are."""
-    train_per_class: int | None = None
-    """Drawn at random: training nodes of every class; ``None`` for a stored split."""
-    num_val: int | None = None
-    """Drawn at random: validation nodes, of any class; the rest is for test."""
+    draw: str = ""
+    """Rule that a drawn split follows (see :func:`~graphattn.data.random_split`); empty for a
+    stored one."""
+    ids: str = ""
+    """File below the root with the nodes of the parts, for a split that the raw files lack."""
     seed: int | None = None
     """The one seed of a drawn split that is always the same; ``None`` leaves it to the caller."""
     raw: str = ""
@@ -108,12 +110,16 @@ class Card:
         """The protocol of that name, or the default one.
 
         Args:
-            name: Name of the protocol; ``None`` is the default.
+            name: Name of the protocol, or a rule to draw one by, such as ``"60/20/20"``; ``None``
+                is the default.
 
         Raises:
-            ValueError: If there is none of that name.
+            ValueError: If there is none of that name, or it is no rule.
         """
         name = self.default_split if name is None else name
+        if name not in self.splits and is_rule(name):
+            SplitRule.parse(name)
+            return Split(draw=name, note="Drawn anew by seed.")
         if name not in self.splits:
             raise unknown_name(f"split of {self.name}", name, self.splits)
         return self.splits[name]
@@ -132,8 +138,12 @@ class Card:
         Args:
             split: Name of the protocol; ``None`` is the default.
         """
-        folder = self.raw(split)
-        return {file: sha for file, sha in self.files.items() if file.startswith(f"{folder}/")}
+        folder, ids = self.raw(split), self.split(split).ids
+        return {
+            file: sha
+            for file, sha in self.files.items()
+            if file.startswith(f"{folder}/") or file == ids
+        }
 
 
 def card(name: str) -> Card:
@@ -162,6 +172,15 @@ def cards() -> tuple[Card, ...]:
     """The cards of all data sets, by name."""
     paths = sorted(_folder().glob("*.yaml"), key=lambda path: path.stem)
     return tuple(read_card(path) for path in paths)
+
+
+def has_card(name: str) -> bool:
+    """Whether there is a data set of that name.
+
+    Args:
+        name: Any name; upper and lower case are the same.
+    """
+    return any(path.stem.lower() == name.lower() for path in _folder().glob("*.yaml"))
 
 
 @cache
@@ -239,7 +258,9 @@ def _check(result: Card, path: Path) -> None:
         raise ValueError(f"{path.name}: 'kind' is {result.loader.kind!r}, not a kind of loader")
     result.split()
     for name, split in result.splits.items():
-        if (split.train_per_class is None) != (split.num_val is None):
-            raise ValueError(
-                f"{path.name}: splits: {name}: 'train_per_class' and 'num_val' belong together"
-            )
+        if is_rule(name):
+            raise ValueError(f"{path.name}: splits: the name {name!r} looks like a rule")
+        if split.draw:
+            SplitRule.parse(split.draw)
+        if split.ids and split.ids not in result.files:
+            raise ValueError(f"{path.name}: splits: {name}: 'ids' is not among 'files'")

@@ -12,19 +12,22 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from graphattn.data._card import Card
+from graphattn.data._card import Card, has_card
 
 __all__ = [
     "announce_download",
     "brief",
     "cache_folder",
     "check_hashes",
+    "check_ids",
     "damaged",
     "downloading",
     "find_raw",
+    "fingerprint",
     "is_offline",
     "is_writable",
-    "processed_folder",
+    "own_files",
+    "own_path",
     "publish",
     "quiet",
     "resolve_root",
@@ -87,6 +90,11 @@ def find_raw(card: Card, split: str | None, root: Path, *, offline: bool) -> tup
     missing = _missing(card, split, root)
     if not missing:
         return root, True
+    if missing == [card.split(split).ids]:
+        raise FileNotFoundError(
+            f"the nodes of split {split!r} of data set {card.name!r} are not in {str(root)!r}; put "
+            f"this file there: {missing[0]} ({card.split(split).note})"
+        )
     base = root if is_writable(root / card.raw(split)) else cache_folder() / "data"
     present = not _missing(card, split, base)
     if not present and offline:
@@ -114,9 +122,33 @@ def check_hashes(card: Card, split: str | None, folder: Path) -> None:
     Raises:
         ValueError: If any differs; the error lists all of them.
     """
+    found = {
+        folder / Path(file).relative_to(card.raw(split)): expected
+        for file, expected in card.raw_files(split).items()
+        if file != card.split(split).ids
+    }
+    _compare(card, found)
+
+
+def check_ids(card: Card, split: str | None, base: Path) -> Path:
+    """Compare the file with the nodes of a protocol's parts with the hash of the card.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        ValueError: If it differs.
+        FileNotFoundError: If it isn't there.
+    """
+    ids = card.split(split).ids
+    _compare(card, {base / ids: card.files[ids]})
+    return base / ids
+
+
+def _compare(card: Card, files: dict[Path, str | None]) -> None:
+    """Compare files with their hashes, where these are known."""
     differences = []
-    for file, expected in card.raw_files(split).items():
-        path = folder / Path(file).relative_to(card.raw(split))
+    for path, expected in files.items():
         if expected is None:
             continue
         with path.open("rb") as stream:
@@ -131,19 +163,59 @@ def check_hashes(card: Card, split: str | None, folder: Path) -> None:
         )
 
 
-def processed_folder(card: Card, raw: Path, beside: Path) -> Path:
-    """Where processed files belong: where PyG puts them, or in the cache if that is read-only.
+def own_path(name: str) -> Path | None:
+    """The file or folder that a name of a data set means, or ``None`` where it names a card.
 
-    The name of the folder in the cache contains a hash of what was read: path, size and time of
-    every raw file. Two roots never share one, and changed raw files get a new one.
+    A path contains a separator, ends with ``.pt``, or is a folder that no card is named like.
+
+    Args:
+        name: What stands where a data set is named.
     """
-    if is_writable(beside):
-        return beside
-    key = hashlib.sha256(str(raw.resolve()).encode())
-    for file in sorted(path for path in raw.rglob("*") if path.is_file()):
-        stat = file.stat()
-        key.update(f"\n{file.relative_to(raw)} {stat.st_size} {stat.st_mtime_ns}".encode())
-    return cache_folder() / "processed" / f"{card.name}-{key.hexdigest()[:16]}"
+    looks_like_one = os.sep in name or "/" in name or name.endswith(".pt")
+    if not looks_like_one and (has_card(name) or not Path(name).is_dir()):
+        return None
+    return Path(name).expanduser().absolute()
+
+
+def own_files(path: Path) -> list[Path]:
+    """The files that a graph of one's own is read from.
+
+    Raises:
+        FileNotFoundError: If any is missing.
+        ValueError: If it is neither a folder nor a ``.pt`` file.
+    """
+    if path.is_dir():
+        files = [path / "nodes.csv", path / "edges.csv"]
+    elif not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
+    elif path.suffix == ".pt":
+        files = [path]
+    else:
+        raise ValueError(
+            f"a graph is read from a .pt file or from a folder with nodes.csv and edges.csv, got "
+            f"{str(path)!r}"
+        )
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {str(file)!r}")
+    return files
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """Digest of the files of a graph of one's own: other contents, another digest.
+
+    Args:
+        path: A ``.pt`` file, or a folder with CSV files.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If it is neither a folder nor a ``.pt`` file.
+    """
+    total = hashlib.sha256()
+    for file in own_files(Path(path)):
+        with file.open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()
 
 
 def staging(target: Path) -> tempfile.TemporaryDirectory[str]:

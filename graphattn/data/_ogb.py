@@ -10,25 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch_geometric.data import Data
-from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import GlobalStorage
 from torch_geometric.utils import index_to_mask, scatter
 
+from graphattn.data._cache import cached_file
 from graphattn.data._card import Card
 from graphattn.data._files import (
     check_hashes,
     damaged,
     downloading,
     is_writable,
-    processed_folder,
-    publish,
+    quiet,
     staging,
 )
-from graphattn.data._pyg import located, open_dataset
+from graphattn.data._pyg import located
+from graphattn.data._trusted import trusted_globals
 
 __all__ = ["official_meta", "read_ogb"]
 
@@ -42,20 +40,17 @@ def read_ogb(card: Card, split: str | None, base: Path, *, present: bool) -> Dat
     raw = home / "raw"
     if not is_writable(raw) and (raw / "species.csv.gz").exists():
         meta["additional node files"] = "None"  # ogb would rename this file of ogbn-proteins
-    target = processed_folder(card, raw, home / "processed")
-    with staging(target) as folder, _trusted_globals():
-        staged = Path(folder) / "processed"
+    with staging(cached_file(card, split, base).parent) as folder, _trusted_globals(), quiet():
         cls = located(
             _dataset_class(),
             raw=raw,
-            processed=(home / "processed", target, staged),
+            processed=Path(folder) / "processed",
             fetching=None,
             verify=lambda: check_hashes(card, split, home),
         )
-        dataset = open_dataset(lambda: cls(card.loader.name, meta_dict=meta), target)
+        dataset = cls(card.loader.name, meta_dict=meta)
         with damaged("split", home / "split"):
             parts = dataset.get_idx_split()
-        publish(staged, target)
     return _with_masks(dataset[0], parts)
 
 
@@ -108,15 +103,7 @@ def _trusted_globals() -> Iterator[None]:
 
     Besides PyG's storage these contain numpy's number of nodes and split indices.
     """
-    makers = {"_reconstruct": np.empty(0).__reduce__()[0], "scalar": np.int64(0).__reduce__()[0]}
-    numpy_makers = [
-        (maker, f"numpy.{core}.multiarray.{name}")
-        for name, maker in makers.items()
-        for core in ("core", "_core")
-    ]
-    dtypes = [np.ndarray, np.dtype, type(np.dtype(np.int64)), type(np.dtype(np.int32))]
-    trusted = [DataEdgeAttr, DataTensorAttr, GlobalStorage, *numpy_makers, *dtypes]
-    with torch.serialization.safe_globals(trusted), warnings.catch_warnings():
+    with trusted_globals(), warnings.catch_warnings():
         # pandas lends ogb arrays that are read-only; nobody writes to the tensors made of them.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,59 +12,65 @@ from torch_geometric import datasets
 from torch_geometric.data import Data, download_url
 from torch_geometric.utils import to_undirected
 
+from graphattn.data._attributed import read_attributed
 from graphattn.data._card import Card
-from graphattn.data._files import (
-    brief,
-    check_hashes,
-    damaged,
-    downloading,
-    processed_folder,
-    publish,
-    quiet,
-    staging,
-)
+from graphattn.data._files import check_hashes, damaged, downloading, publish, quiet, staging
+from graphattn.data._pickles import check_pickles
 
-__all__ = ["located", "open_dataset", "read_npz", "read_pyg"]
+__all__ = ["located", "read_npz", "read_pyg"]
+
+_ATTRIBUTED = ("Amazon", "CitationFull", "Coauthor")
 
 
 def read_pyg(card: Card, split: str | None, base: Path, *, present: bool) -> Data:
     """Read a data set of ``torch_geometric.datasets``; download it first unless it is present."""
     raw = base / card.raw(split)
-    target = processed_folder(card, raw, raw.parent / "processed")
     arguments = {**card.loader.arguments, **card.split(split).arguments}
-    with staging(target) as folder:
-        staged = Path(folder)
-        staged_raw = raw if present else staged / "raw"
+    found: list[Data] = []
+    with staging(raw) as folder:
+        place = raw if present else Path(folder) / "raw"
+
+        def verify() -> None:
+            check_hashes(card, split, place)
+            check_pickles(card, split, place)
+
         cls = located(
             getattr(datasets, card.loader.name),
-            raw=staged_raw,
-            processed=(raw.parent / "processed", target, staged / "processed"),
+            raw=place,
+            processed=Path(folder) / "processed",
             fetching=None if present else lambda: downloading(card, raw),
-            verify=lambda: check_hashes(card, split, staged_raw),
+            verify=verify,
+            parse=read_attributed if card.loader.name in _ATTRIBUTED else None,
+            found=found,
         )
-        dataset = open_dataset(lambda: cls(root=str(base), **arguments), target)
+        with quiet():
+            cls(root=str(base), **arguments)
         if not present:
-            publish(staged_raw, raw)
-        publish(staged / "processed", target)
-    return dataset[0]
+            publish(place, raw)
+    return found[0]
 
 
 def located(
     cls: Any,
     *,
     raw: Path,
-    processed: tuple[Path, ...],
+    processed: Path,
     fetching: Callable[[], Any] | None,
     verify: Callable[[], None],
+    parse: Callable[[Path], Data] | None = None,
+    found: list[Data] | None = None,
 ) -> Any:
     """A subclass of a PyG data set class that reads and writes in given folders.
 
     Args:
         cls: The class.
         raw: Folder of the raw files.
-        processed: The first that has all processed files is read; else the last one is written.
+        processed: An empty folder for what PyG keeps, so that it never reads what others left: it
+            reads pickles.
         fetching: Context to download in; ``None`` forbids to download.
         verify: Called before raw files are processed.
+        parse: Reads the first raw file in place of the class's own method.
+        found: Gets the graph, which then is neither written nor read back.
     """
 
     class Located(cls):
@@ -75,10 +80,7 @@ def located(
 
         @property
         def processed_dir(self) -> str:
-            names = self.processed_file_names
-            names = [names] if isinstance(names, str) else names
-            complete = (f for f in processed if all((f / name).is_file() for name in names))
-            return str(next(complete, processed[-1]))
+            return str(processed)
 
         def download(self) -> None:
             if fetching is None:
@@ -89,21 +91,22 @@ def located(
         def process(self) -> None:
             verify()
             with damaged("raw files", raw):
-                super().process()
+                if parse is not None and found is not None:
+                    found.append(parse(Path(self.raw_paths[0])))
+                else:
+                    super().process()
+
+        def save(self, data_list: Any, path: str) -> None:
+            if found is None:
+                super().save(data_list, path)
+            else:
+                found.extend(data_list)
+
+        def load(self, path: str, data_cls: type[Data] = Data) -> None:
+            if found is None:
+                super().load(path, data_cls)
 
     return Located
-
-
-def open_dataset(make: Callable[[], Any], target: Path) -> Any:
-    """Construct a data set; an error then on means that its processed file is damaged."""
-    try:
-        with quiet():
-            return make()
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"cannot read the processed files in {str(target)!r}; remove that folder to make them "
-            f"anew ({brief(error)})"
-        ) from error
 
 
 def read_npz(card: Card, split: str | None, base: Path, *, present: bool) -> Data:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import fields
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -18,25 +19,33 @@ from graphattn.ops.checks import check_csr
 __all__ = ["check_card", "check_data", "check_files"]
 
 
-def check_data(data: Data) -> None:
+def check_data(data: Data, *, labels: bool = True, one_split: bool = False) -> None:
     """Check that a graph can be trained on.
 
     Looked at are ``edge_index`` (integers in ``[0, N)``, shape ``[2, E]``, or a sparse ``[N, N]``
     matrix), ``x`` (finite floats, shape ``[N, F]``, dense or sparse), the masks (booleans of shape
     ``[N]`` or ``[N, S]``, True for the nodes that belong, none empty, no node in two) and ``y``
-    inside the masks (integers in ``[0, num_classes)``, or finite floats ``[N, T]`` for several
-    labels per node).
+    inside the masks (integers in ``[0, num_classes)``, or floats ``[N, T]`` in ``[0, 1]`` for
+    several labels per node, NaN where one of them is missing). :func:`~graphattn.data.tidy` brings
+    other forms into this one.
 
     Args:
         data: The graph. With an attribute ``num_classes`` the labels must be below it.
+        labels: Whether to look at the values of ``y``, which a task decides about.
+        one_split: Whether the masks must be of one split, ``[N]``.
 
     Raises:
         ValueError: For the first thing that is wrong; the error names it, what was found and what
             was expected.
         TypeError: If that is a type.
     """
-    for problem in _problems(data):
+    for problem in _problems(data, labels=labels):
         raise problem
+    if one_split and data.train_mask.dim() != 1:
+        raise ValueError(
+            f"'train_mask' must be of one split [N], got {list(data.train_mask.shape)}; choose one "
+            "of several with graphattn.data.select_split(data, index)"
+        )
 
 
 def check_card(data: Data, card: Card, *, split: str | None = None) -> None:
@@ -79,16 +88,18 @@ def check_files(
     place = _files.resolve_root(root)
     base, _ = _files.find_raw(card, split, place, offline=True)
     _files.check_hashes(card, split, base / card.raw(split))
+    if card.split(split).ids:
+        _files.check_ids(card, split, base)
 
 
-def _problems(data: Data) -> Iterator[ValueError | TypeError]:
+def _problems(data: Data, *, labels: bool = True) -> Iterator[ValueError | TypeError]:
     """What makes training impossible."""
     if not isinstance(data, Data):
         yield TypeError(f"'data' must be a torch_geometric.data.Data, got {type(data).__name__}")
         return
     for name in ("x", "edge_index", "y", *MASKS):
-        if not isinstance(data.get(name), Tensor):
-            yield ValueError(f"'{name}' is missing from 'data', expected a tensor")
+        if not isinstance(value := data.get(name), Tensor):
+            yield _no_tensor(data, name, value)
             return
     if data.x.dim() != 2:
         yield ValueError(f"'x' must have shape [N, F], got {list(data.x.shape)}")
@@ -97,11 +108,29 @@ def _problems(data: Data) -> Iterator[ValueError | TypeError]:
     yield from _edge_problems(data.edge_index, data.x.size(0))
     if isinstance(data.get("edge_attr"), Tensor):
         yield from _edge_attr_problems(data.edge_attr, data.edge_index)
-    shapes = list(_mask_shape_problems(data)) + list(_label_shape_problems(data))
+    shapes = list(_mask_shape_problems(data))
+    shapes += _label_shape_problems(data) if labels else ()
     yield from shapes
     if not shapes:
         yield from _mask_problems(data)
-        yield from _label_problems(data)
+        yield from _label_problems(data) if labels else ()
+
+
+def _no_tensor(data: Data, name: str, value: object) -> ValueError | TypeError:
+    """Why an entry is no tensor, and what to do."""
+    if value is not None:
+        hint = "; graphattn.data.tidy converts it" if isinstance(value, np.ndarray) else ""
+        kind = f"{type(value).__module__}.{type(value).__name__}"
+        return TypeError(f"'{name}' must be a torch.Tensor, got {kind}{hint}")
+    hint = ""
+    if name == "edge_index" and data.get("adj_t") is not None:
+        hint = " (there is 'adj_t'; graphattn.data.tidy makes 'edge_index' of it)"
+    elif name in MASKS and not any(mask in data for mask in MASKS):
+        hint = (
+            ": 'data' has no split; draw one with graphattn.data.random_split(data, '60/20/20', "
+            "seed=0) (--data.split 60/20/20)"
+        )
+    return ValueError(f"'{name}' is missing from 'data', expected a tensor{hint}")
 
 
 def _feature_problems(x: Tensor) -> Iterator[ValueError | TypeError]:
@@ -222,7 +251,13 @@ def _label_shape_problems(data: Data) -> Iterator[ValueError | TypeError]:
     elif y.dtype == torch.bool:
         yield TypeError("'y' must have an integer or floating dtype, got torch.bool")
     elif y.dim() != 1 or y.size(0) != num_nodes:
-        yield ValueError(f"'y' must have shape [{num_nodes}], got {list(y.shape)}")
+        hint = ""
+        if y.dim() == 2 and y.size(0) == num_nodes:
+            hint = (
+                "; for several labels per node give it a floating dtype, for one-hot rows use "
+                "y.argmax(dim=1)"
+            )
+        yield ValueError(f"'y' must have shape [{num_nodes}], got {list(y.shape)}{hint}")
 
 
 def _label_problems(data: Data) -> Iterator[ValueError]:
@@ -230,7 +265,8 @@ def _label_problems(data: Data) -> Iterator[ValueError]:
     y, classes = data.y, data.get("num_classes")
     used = torch.stack([data[name].reshape(y.size(0), -1).any(dim=1) for name in MASKS]).any(dim=0)
     if y.is_floating_point():
-        wrong = used & ~((y >= 0) & (y <= 1)).all(dim=1)
+        missing = y.isnan()
+        wrong = used & (~(((y >= 0) & (y <= 1)) | missing).all(dim=1) | missing.all(dim=1))
         expected = "[0, 1]"
     else:
         wrong = used & ((y < 0) | (y >= classes if classes is not None else y < 0))
@@ -238,7 +274,8 @@ def _label_problems(data: Data) -> Iterator[ValueError]:
     if wrong.any():
         node = int(wrong.nonzero()[0])
         labels = y[node].view(-1).tolist()
-        got = next((v for v in labels if not 0 <= v <= 1), labels[0]) if y.dim() == 2 else labels[0]
+        wild = [v for v in labels if not 0 <= v <= 1]
+        got = next((v for v in wild if v == v), wild[0]) if y.dim() == 2 else labels[0]
         yield ValueError(
             f"'y' must lie in {expected} inside the masks, got {got} at node {node} "
             f"({int(wrong.sum())} such node(s))"

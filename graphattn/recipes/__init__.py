@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from graphattn._core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from graphattn.recipes.experiment import DataConfig, Experiment, Published
+    from graphattn.recipes.batches import make_batches
+    from graphattn.recipes.experiment import DataConfig, Experiment, Published, SamplingConfig
     from graphattn.recipes.registry import RECIPES, recipe
     from graphattn.recipes.running import (
         Restored,
@@ -27,9 +28,11 @@ __all__ = [
     "Experiment",
     "Published",
     "Restored",
+    "SamplingConfig",
     "build_model",
     "collect_reports",
     "load_data",
+    "make_batches",
     "open_run",
     "recipe",
     "restore",
@@ -48,9 +51,11 @@ __getattr__ = lazy_exports(
         "Published": "experiment",
         "RECIPES": "registry",
         "Restored": "running",
+        "SamplingConfig": "experiment",
         "build_model": "running",
         "collect_reports": "table",
         "load_data": "running",
+        "make_batches": "batches",
         "open_run": "running",
         "recipe": "registry",
         "restore": "running",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from graphattn.models import GATConfig, MLPConfig
-from graphattn.recipes.experiment import DataConfig, Experiment, Published
+from graphattn.recipes.experiment import DataConfig, Experiment, Published, SamplingConfig
 from graphattn.train import TrainConfig
 
-__all__ = ["citeseer", "cora", "digits", "digits_mlp"]
+__all__ = ["citeseer", "cora", "digits", "digits_mlp", "digits_sampled"]
 
 _SOURCE = "GAT paper, table 2"
 # Section 3.3 and the authors' script for Cora: Adam until neither validation loss nor accuracy has
@@ -51,6 +51,17 @@ def digits() -> Experiment:
         data=DataConfig("digits"),
         train=TrainConfig(lr=0.01, weight_decay=5e-4, max_epochs=300, patience=50),
         baseline="mlp/digits",
+    )
+
+
+def digits_sampled() -> Experiment:
+    """The same in batches of sampled neighbours: what it takes where a graph is too large."""
+    return Experiment(
+        name="gat/digits_sampled",
+        model=GATConfig(hidden_channels=64, heads=8, out_heads=1, dropout=0.4),
+        data=DataConfig("digits"),
+        train=TrainConfig(lr=0.01, weight_decay=5e-4, max_epochs=150, patience=30),
+        sampling=SamplingConfig(num_neighbors=(5, 5), batch_size=25, eval_batch_size=500),
     )
 
 

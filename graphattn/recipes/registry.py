@@ -17,6 +17,7 @@ RECIPES: Mapping[str, Callable[[], Experiment]] = MappingProxyType(
         "gat/cora": gat.cora,
         "gat/citeseer": gat.citeseer,
         "gat/digits": gat.digits,
+        "gat/digits_sampled": gat.digits_sampled,
         "mlp/digits": gat.digits_mlp,
         **{f"aero_gnn/{data}": partial(aero_gnn.aero_gnn, data) for data in aero_gnn.AERO_GNN_DATA},
         **{f"gat/{data}": partial(aero_gnn.gat, data) for data in aero_gnn.GAT_DATA},

@@ -12,20 +12,30 @@ from typing import NamedTuple
 
 import torch
 from torch.nn import Module
+from torch.nn.parameter import is_lazy
 from torch_geometric import seed_everything
 from torch_geometric.data import Data
 from torch_geometric.transforms import (
     AddSelfLoops,
     Compose,
-    NormalizeFeatures,
     RemoveSelfLoops,
     ToUndirected,
 )
 
-from graphattn._core.checks import check_count
-from graphattn.data import SparseFeatures, load, select_split
+from graphattn._core.checks import check_seed
+from graphattn.data import (
+    NormalizeFeatures,
+    SparseFeatures,
+    card,
+    fingerprint,
+    load,
+    own_path,
+    select_split,
+)
+from graphattn.recipes.batches import make_batches
 from graphattn.recipes.experiment import DataConfig, Experiment
 from graphattn.train import Report, RunFolder, fit
+from graphattn.train.device import make_fabric
 
 __all__ = [
     "Restored",
@@ -86,7 +96,15 @@ def load_data(
 
     Returns:
         The graph, with the masks of all splits.
+
+    Raises:
+        ValueError: If the files of a graph of one's own are not those of the fingerprint.
     """
+    if config.fingerprint and fingerprint(config.name) != config.fingerprint:
+        raise ValueError(
+            f"the contents of {config.name!r} have changed since these settings were made; start a "
+            "new run"
+        )
     steps = [
         *([NormalizeFeatures()] if config.normalize_features else []),
         *([ToUndirected()] if config.undirected else []),
@@ -99,6 +117,7 @@ def load_data(
         split=config.split,
         seed=seed,
         offline=offline,
+        sparse=config.sparse_features,
         transform=Compose(steps),
     )
 
@@ -131,16 +150,21 @@ def run(
         ValueError: If data or settings do not fit; see :func:`graphattn.train.fit`.
         OSError: If the run folder can't be written.
     """
-    data = load_data(experiment.data, root=root, seed=seed, offline=offline)
+    fabric = make_fabric(experiment.train.accelerator, experiment.train.precision)
+    with fabric.rank_zero_first():  # which may download
+        data = load_data(experiment.data, root=root, seed=seed, offline=offline)
     if runs is None:
         return _fit(experiment, seed, data, None, resume=False, progress=progress)
-    folder = RunFolder.create(runs, experiment.name, seed)
+    path = ""
+    if fabric.is_global_zero:
+        config = {**experiment.to_dict(), "seed": seed}
+        path = str(RunFolder.create(runs, experiment.name, seed, config=config).path)
+    folder = RunFolder(fabric.broadcast(path))
     try:
-        folder.write_config({**experiment.to_dict(), "seed": seed})
         return _fit(experiment, seed, data, folder, resume=False, progress=progress)
     except BaseException:
         # What failed before it began leaves nothing; what has begun can be resumed.
-        if not folder.started:
+        if fabric.is_global_zero and not folder.started:
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
 
@@ -149,11 +173,17 @@ def open_run(path: str | os.PathLike[str] | RunFolder) -> Run:
     """Read what a run folder was begun with.
 
     Raises:
-        ValueError: If it is no run folder, or its ``config.yaml`` has an unknown key.
+        ValueError: If it is no run folder, or its ``config.yaml`` has an unknown key or a value
+            out of range; the text names it.
         OSError: If a file can't be read.
     """
     folder = path if isinstance(path, RunFolder) else RunFolder(path)
     if not folder.config_path.exists():
+        if folder.is_empty:
+            raise ValueError(
+                f"{folder.path} holds a run that ended before it began: there is no config.yaml; "
+                "start a new run"
+            )
         below = [
             str(found.parent)
             for levels in ("*", "*/*", "*/*/*")  # as deep as `graphattn train` makes them
@@ -168,8 +198,11 @@ def open_run(path: str | os.PathLike[str] | RunFolder) -> Run:
     if "seed" not in config:
         raise ValueError(f"{folder.config_path} lacks 'seed'")
     seed = config.pop("seed")
-    check_count("seed", seed, least=0)
-    return Run(Experiment.from_dict(config), seed, folder)
+    try:
+        check_seed("seed", seed)
+        return Run(Experiment.from_dict(config), seed, folder)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder.config_path}: {error}") from error
 
 
 def restore(
@@ -248,9 +281,27 @@ def resume(
 
 
 def build_model(experiment: Experiment, data: Data, seed: int) -> Module:
-    """Make the network of an experiment with the parameters of a seed."""
+    """Make the network of an experiment with the parameters of a seed.
+
+    Raises:
+        ValueError: If training it takes more memory than there is.
+    """
+    with torch.device("meta"):
+        _check_memory(_network(experiment, data))
     seed_everything(seed)
     return _network(experiment, data)
+
+
+def _check_memory(model: Module) -> None:
+    """See that weights, gradients, two moments and the best weights fit into the memory."""
+    needed = 5 * sum(p.numel() * p.element_size() for p in model.parameters() if not is_lazy(p))
+    if hasattr(os, "sysconf") and needed > (
+        there := os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    ):
+        raise ValueError(
+            f"'model' must fit into {there / 2**30:.0f} GiB of memory, but training it takes "
+            f"{needed / 2**30:,.0f} GiB or more; make it narrower or shallower"
+        )
 
 
 def take_split(data: Data, seed: int) -> tuple[Data, str]:
@@ -283,12 +334,18 @@ def _fit(
             data,
             experiment.train,
             seed=seed,
+            **make_batches(experiment.sampling, data, seed),
             run=folder,
             resume=resume,
             progress=progress,
             name=experiment.name,
-            split=f"{experiment.data.split or 'default'}{index}",
+            split=f"{experiment.data.split or _default_split(experiment.data)}{index}",
         )
+
+
+def _default_split(config: DataConfig) -> str:
+    """What the split is called that is taken where none is named."""
+    return "file" if own_path(config.name) is not None else card(config.name).default_split
 
 
 @contextmanager

@@ -3,42 +3,111 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterable
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
 
-from graphattn._core.files import write_atomically
+from graphattn._core.checks import check_seed
+from graphattn._core.files import relative_path, write_atomically
+from graphattn._core.text import printable
 from graphattn.recipes.registry import RECIPES, recipe
 from graphattn.train import Report
+from graphattn.train.report import read_report
 
 __all__ = ["collect_reports", "keep_reports", "results_table", "to_markdown", "to_text"]
+
+logger = logging.getLogger("graphattn")
+
+_RUN = re.compile(r"(\d{8}-\d{6})(Z?)-seed\d+(?:-(\d+))?")
+_SHOWN = 10
 
 
 def collect_reports(root: str | os.PathLike[str]) -> list[Report]:
     """Read all reports below a folder; of one recipe and seed the newest.
 
+    The name of a run folder tells its time, in UTC if a ``Z`` is behind it (as
+    :meth:`~graphattn.train.RunFolder.create` makes them) and else in local time; of several in a
+    second the number at the end tells the order. What has no such name counts as older.
+
+    A report that can't be read is left out, with a warning that says why; so are runs that are not
+    finished, with a warning that says how to go on.
+
     Args:
         root: A folder of run folders, or of reports that :func:`keep_reports` has kept.
 
     Raises:
-        ValueError: If there is no report, or one is damaged.
+        ValueError: If there is no report that can be read.
     """
-    # Run folders carry their time, so the order of names is that of time.
-    paths = sorted(Path(root).rglob("report.json"), key=lambda path: path.parent.name)
-    if not paths:
-        raise ValueError(f"no report.json below {str(root)!r}; `graphattn train` makes them")
+    folders = list(_folders(Path(root)))
     found: dict[tuple[str, int], Report] = {}
-    for path in paths:
+    damaged = []
+    for folder in folders:
+        if not os.path.lexists(folder / "report.json"):
+            continue
         try:
-            report = Report.from_dict(json.loads(path.read_bytes()))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is no report: {error}") from error
-        found[report.name, report.seed] = report
+            report = read_report(folder / "report.json")
+        except (ValueError, OSError) as error:
+            damaged.append(printable(str(error)))
+        else:
+            found[report.name, report.seed] = report
+    hints = [*damaged, *_unfinished(folders)]
+    if not found:
+        hints = hints or ["`graphattn train` makes them"]
+        raise ValueError(
+            "\n".join([f"no report.json below {str(root)!r} that can be read", *hints])
+        )
+    for hint in hints:
+        logger.warning("%s", hint)
     return list(found.values())
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """All folders that may be of a run, the oldest first."""
+
+    def warn(error: OSError) -> None:
+        logger.warning("%s", printable(str(error)))
+
+    walked = os.walk(root, onerror=warn)
+    return iter(sorted((Path(path) for path, _, _ in walked), key=_age))
+
+
+def _age(folder: Path) -> tuple[datetime, int, str]:
+    """What to sort run folders by."""
+    if run := _RUN.fullmatch(folder.name):
+        try:
+            time = datetime.strptime(run[1], "%Y%m%d-%H%M%S")
+            time = time.replace(tzinfo=UTC) if run[2] else time.astimezone(UTC)
+            return time, int(run[3] or 1), str(folder)
+        except (ValueError, OverflowError, OSError):  # no time of this calendar, or of this system
+            pass
+    return datetime.min.replace(tzinfo=UTC), 1, str(folder)
+
+
+def _unfinished(folders: Iterable[Path]) -> list[str]:
+    """Lines about runs without a report, and how to go on with them."""
+    runs = [
+        folder
+        for folder in folders
+        if not os.path.lexists(folder / "report.json")
+        and ((folder / "config.yaml").exists() or _RUN.fullmatch(folder.name))
+    ]
+    lines = []
+    for folder in runs[-_SHOWN:]:
+        shown = shlex.quote(printable(str(folder)))
+        if (folder / "config.yaml").exists():
+            lines.append(f"not finished, goes on with: graphattn train --resume {shown}")
+        else:
+            lines.append(f"ended before it began, can be removed: {shown}")
+    more = len(runs) - len(lines)
+    return [*([f"{more} more runs are not finished"] if more else []), *lines]
 
 
 def keep_reports(reports: Iterable[Report], folder: str | os.PathLike[str]) -> None:
@@ -48,16 +117,32 @@ def keep_reports(reports: Iterable[Report], folder: str | os.PathLike[str]) -> N
 
     Raises:
         OSError: If the folder can't be written.
+        TypeError: If a name is no string, or a seed no whole number.
+        ValueError: If a name or seed would lead out of the folder; nothing is written then.
     """
-    kept = list(reports)
-    for name in {report.name for report in kept}:
-        for old in Path(folder, name).glob("seed*/report.json"):
-            old.unlink()
-    for report in kept:
-        place = Path(folder, report.name, f"seed{report.seed}")
+    root, kept = Path(folder), list(reports)
+    places = [_place(root, report) for report in kept]
+    for recipe_folder in {place.parent for place in places}:
+        for old in recipe_folder.glob("seed*/report.json"):
+            if _is_below(old, root):
+                old.unlink()
+    for place, report in zip(places, kept, strict=True):
         place.mkdir(parents=True, exist_ok=True)
         content = (json.dumps(report.to_dict(), indent=2) + "\n").encode()
         write_atomically(place / "report.json", partial(_write, content))
+
+
+def _place(root: Path, report: Report) -> Path:
+    """Where a report is kept, checked: name and seed come out of a file."""
+    check_seed("seed", report.seed)
+    place = root / relative_path(report.name, root=str(root)) / f"seed{report.seed}"
+    if not _is_below(place, root):
+        raise ValueError(f"{place} must lie below {root}, but a link leads out of it")
+    return place
+
+
+def _is_below(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
 
 
 def _write(content: bytes, file: BinaryIO) -> None:
@@ -110,7 +195,7 @@ def to_markdown(table: pd.DataFrame) -> str:
     notes = [note for note in table["note"] if note]
     for note, cells in zip(table["note"], shown.itertuples(index=False), strict=True):
         mark = f" [{notes.index(note) + 1}]" if note else ""
-        lines.append(f"| `{cells[0]}`{mark} | " + " | ".join(map(str, cells[1:])) + " |")
+        lines.append(f"| `{_cell(cells[0])}`{mark} | " + " | ".join(map(str, cells[1:])) + " |")
     footer = [f"[{number}] {note}\n" for number, note in enumerate(notes, start=1)]
     return "\n".join([*lines, "", *footer]).rstrip() + "\n"
 
@@ -118,18 +203,23 @@ def to_markdown(table: pd.DataFrame) -> str:
 def to_text(table: pd.DataFrame) -> str:
     """The table of :func:`results_table` for a terminal."""
     notes = [
-        f"{row_name}: {note}"
+        f"{printable(row_name)}: {note}"
         for row_name, note in zip(table["recipe"], table["note"], strict=True)
         if note
     ]
     return "\n".join([_as_text(table).to_string(index=False), *notes])
 
 
+def _cell(text: str) -> str:
+    r"""Text inside backticks in a cell of a Markdown table, which none of it may end."""
+    return text.replace("`", r"\x60").replace("|", r"\|")
+
+
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     """Columns to show, with mean and deviation in one."""
     return pd.DataFrame(
         {
-            "recipe": table["recipe"],
+            "recipe": [printable(name) for name in table["recipe"]],
             "measured, %": [
                 _spread(*pair) for pair in zip(table["mean"], table["sd"], strict=True)
             ],

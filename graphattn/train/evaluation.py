@@ -1,149 +1,154 @@
-"""Loss and metric of a node task, chosen by the labels alone."""
+"""Loss and metrics of a model, on a whole graph or batch by batch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from typing import Literal
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch_geometric.data import Data
-from torchmetrics.functional.classification import multiclass_accuracy, multilabel_auroc
 
-__all__ = ["evaluate", "metric_name", "node_loss", "node_metric", "predict", "split_scores"]
+from graphattn.tasks import Task, make_task
+from graphattn.tasks.calling import Batch
+from graphattn.tasks.scores import Scores
+from graphattn.tasks.task import SPLITS, Split
 
-Split = Literal["train", "val", "test"]
+__all__ = ["EvalBatches", "evaluate", "first_batch", "score"]
+
+EvalBatches: TypeAlias = Iterable[Batch] | Mapping[str, Iterable[Batch]]
+"""Batches of all splits, told apart by masks, or batches for each of "train", "val" and "test"."""
 
 
-def predict(model: nn.Module, data: Data) -> Tensor:
-    """Call a model on a graph.
+def score(
+    task: Task,
+    run: Callable[[Batch], Tensor],
+    batches: EvalBatches,
+    splits: Iterable[Split],
+    names: Iterable[str],
+    *,
+    move: Callable[[Batch], Batch],
+) -> dict[Split, dict[str, Tensor]]:
+    """Loss and metrics of some splits, summed up over batches (and ranks).
 
     Args:
-        model: Called as ``model(x, edge_index)``, with ``edge_attr`` where the graph has one.
-        data: The graph.
+        task: What is learnt.
+        run: Gives the output of the model for a batch.
+        batches: All batches of these splits. What a loader draws depends on the epoch that it is
+            told, if it has a ``set_epoch``: it is always 0 here, so that values can be compared.
+        splits: Which splits.
+        names: Names of metrics.
+        move: Puts a batch on the device.
 
     Returns:
-        The model's output. Shape ``[N, classes]`` or ``[N, tasks]``.
+        For each split the values of :meth:`graphattn.tasks.scores.Scores.compute`.
     """
-    if data.edge_attr is None:
-        out: Tensor = model(data.x, data.edge_index)
-    else:
-        out = model(data.x, data.edge_index, edge_attr=data.edge_attr)
-    return out
+    splits, names = tuple(splits), tuple(names)
+    passes: list[tuple[Iterable[Batch], tuple[Split, ...]]] = [(batches, splits)]
+    if isinstance(batches, Mapping):
+        passes = [(batches[split], (split,)) for split in splits]
+    values: dict[Split, dict[str, Tensor]] = {}
+    for source, theirs in passes:
+        scores = {split: Scores(task, names) for split in theirs}
+        begun = False
+        for batch in _begin(source):
+            batch = move(batch)
+            examples = {split: task.examples(batch, split) for split in theirs}
+            if begun and not any(rows.numel() for rows, _ in examples.values()):
+                continue  # nothing of these splits is in the batch
+            out, begun = run(batch), True
+            for split, (rows, y) in examples.items():
+                scores[split].update(task.logits(out, rows), y)
+        if not begun:
+            raise ValueError(
+                "'eval_batches' gave no batch; it is gone through in every epoch, so it must be a "
+                "list or loader, not an iterator"
+            )
+        values |= {split: scores[split].compute() for split in theirs}
+    return values
 
 
-def metric_name(y: Tensor) -> str:
-    """The metric that fits the labels.
-
-    Args:
-        y: Classes ``[N]`` as integers, or one yes/no per task ``[N, T]`` as floats.
-
-    Returns:
-        "accuracy" for classes, "roc_auc" for tasks.
+def first_batch(batches: EvalBatches) -> Batch:
+    """The first of some batches.
 
     Raises:
-        ValueError: If the labels have neither form.
+        ValueError: If there is none.
     """
-    if y.dim() == 1 and y.dtype == torch.long:
-        return "accuracy"
-    if y.dim() == 2 and y.is_floating_point():
-        return "roc_auc"
-    raise ValueError(
-        "'data.y' must be classes [N] of dtype torch.int64 or tasks [N, T] of a floating dtype, "
-        f"got shape {list(y.shape)} and {y.dtype}"
-    )
+    source = next(iter(batches.values())) if isinstance(batches, Mapping) else batches
+    for batch in _begin(source):
+        return batch
+    raise ValueError(f"there is no batch in {type(source).__name__}, expected at least one")
 
 
-def node_loss(out: Tensor, y: Tensor) -> Tensor:
-    """Mean loss over nodes: cross-entropy for classes, binary cross-entropy for tasks.
-
-    Args:
-        out: Logits. Shape ``[N, classes]`` or ``[N, T]``.
-        y: Labels, see :func:`metric_name`.
-
-    Returns:
-        A scalar.
-    """
-    if y.is_floating_point():
-        return functional.binary_cross_entropy_with_logits(out, y.to(out.dtype))
-    return functional.cross_entropy(out, y)
-
-
-def node_metric(out: Tensor, y: Tensor) -> Tensor:
-    """Accuracy for classes; for tasks the area under the ROC curve, averaged over tasks.
-
-    Tasks whose labels are all equal have no such area and are left out, as ogb does; without any
-    task left the result is NaN.
-
-    Args:
-        out: Logits. Shape ``[N, classes]`` or ``[N, T]``.
-        y: Labels, see :func:`metric_name`.
-
-    Returns:
-        A scalar between 0 and 1.
-    """
-    if not y.is_floating_point():
-        accuracy: Tensor = multiclass_accuracy(
-            out, y, num_classes=out.size(-1), average="micro", validate_args=False
-        )
-        return accuracy
-    mixed = y.amin(dim=0) != y.amax(dim=0)
-    tasks = int(mixed.sum())
-    if tasks == 0:
-        return out.new_full((), torch.nan)
-    area: Tensor = multilabel_auroc(
-        out[:, mixed], y[:, mixed].long(), num_labels=tasks, validate_args=False
-    )
-    return area
-
-
-def split_scores(out: Tensor, data: Data, split: Split) -> tuple[Tensor, Tensor]:
-    """Loss and metric on the nodes of one split.
-
-    Args:
-        out: Logits of all nodes. Shape ``[N, classes]`` or ``[N, T]``.
-        data: Graph with ``y`` and the mask of the split.
-        split: Which mask.
-
-    Returns:
-        Two scalars, left on the device.
-    """
-    mask = data[f"{split}_mask"]
-    out, y = out[mask], data.y[mask]
-    return node_loss(out, y), node_metric(out, y)
+def _begin(source: Iterable[Batch]) -> Iterable[Batch]:
+    if callable(set_epoch := getattr(source, "set_epoch", None)):
+        set_epoch(0)
+    return source
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Data) -> dict[str, float]:
-    """Loss and metric on the training, validation and test nodes of a graph.
+def evaluate(
+    model: nn.Module,
+    data: Data | None = None,
+    *,
+    task: Task | None = None,
+    batches: EvalBatches | None = None,
+) -> dict[str, float]:
+    """Loss and metrics on the training, validation and test examples.
 
-    The model is run once on the whole graph, in evaluation mode and without gradients, on the
-    device where its parameters are; afterwards it is in the mode it was in.
+    The model is run in evaluation mode and without gradients, on the device where its parameters
+    are; afterwards it is in the mode it was in.
 
     Args:
-        model: The model, see :func:`predict`.
-        data: Graph with ``x``, ``edge_index``, ``y`` and the three masks.
+        model: The model; see :func:`graphattn.tasks.call_model`.
+        data: Graph with labels and the three masks. The model is run once on the whole of it unless
+            there are ``batches``.
+        task: What was learnt; guessed from the labels if ``None``.
+        batches: Batches of all splits, or a mapping with batches for each; see
+            :func:`graphattn.train.fit`.
 
     Returns:
-        Values under ``train_loss``, ``train_metric``, ``val_loss``, ``val_metric``, ``test_loss``
-        and ``test_metric``.
+        Values under ``train_loss``, ``train_metric`` (the metric that selects), ``train_accuracy``
+        and so on for each metric of the task; the same for ``val`` and ``test``. NaN for a metric
+        without a value, as an area under a curve where all labels are alike.
 
     Raises:
-        ValueError: If the labels are neither classes nor tasks.
+        ValueError: If there is neither ``data`` nor ``batches``, or it can't be guessed what the
+            labels are.
     """
-    metric_name(data.y)
-    first = next(model.parameters(), None)
-    if first is not None:
-        data = copy(data).to(first.device)  # `Data.to` works in place
+    if data is None and batches is None:
+        raise ValueError("'data' or 'batches' must be given, got neither")
+    if task is None:
+        first = first_batch(batches) if data is None and batches is not None else data
+        task = make_task(first, batched=data is None)
+    parameter = next(model.parameters(), None)
+    device = None if parameter is None else parameter.device
+
+    def move(batch: Batch) -> Batch:
+        return batch if device is None else copy(batch).to(device)  # `Data.to` works in place
+
     training = model.training
     model.eval()
     try:
-        out = predict(model, data).float()
+        values = score(
+            task,
+            lambda batch: task.output(model, batch),
+            [data] if batches is None else batches,
+            SPLITS,
+            task.metrics,
+            move=move,
+        )
     finally:
         model.train(training)
-    scores: dict[str, float] = {}
-    for split in ("train", "val", "test"):
-        loss, metric = split_scores(out, data, split)
-        scores[f"{split}_loss"], scores[f"{split}_metric"] = loss.item(), metric.item()
-    return scores
+    return by_split(values, task)
+
+
+def by_split(values: Mapping[Split, Mapping[str, Tensor]], task: Task) -> dict[str, float]:
+    """Values of :func:`score` in one level, with the selecting metric as ``<split>_metric`` too."""
+    flat: dict[str, float] = {}
+    for split, scores in values.items():
+        flat[f"{split}_loss"] = scores["loss"].item()
+        flat[f"{split}_metric"] = scores[task.selects].item()
+        flat |= {f"{split}_{name}": scores[name].item() for name in task.metrics}
+    return flat

@@ -5,24 +5,36 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-import yaml
 from torch import Tensor, nn
 
-from graphattn._core.files import write_atomically
-from graphattn.train.report import Report
+from graphattn._core.checks import check_seed
+from graphattn._core.files import (
+    is_temporary,
+    read_regular_file,
+    relative_path,
+    remove_leftovers,
+    temporary_name,
+    write_atomically,
+)
+from graphattn._core.plain import dump_yaml, parse_yaml
+from graphattn.train.report import Report, read_report
 from graphattn.train.weights import check_weights, read_weights, write_weights
 
 __all__ = ["RunFolder"]
 
 RESUME_FORMAT = 1
+_LARGEST_CONFIG = 2**18
+_LEFT_SECONDS = 3600
 
 
 class RunFolder:
@@ -62,38 +74,65 @@ class RunFolder:
         return f"{type(self).__name__}({str(self.path)!r})"
 
     @classmethod
-    def create(cls, root: str | os.PathLike[str], name: str, seed: int) -> RunFolder:
+    def create(
+        cls,
+        root: str | os.PathLike[str],
+        name: str,
+        seed: int,
+        *,
+        config: Mapping[str, Any] | None = None,
+    ) -> RunFolder:
         """Make the folder ``root/<name>/<time>-seed<seed>``, or one with ``-2``, ... behind it.
+
+        The time is UTC, with a ``Z`` behind it, so that the order of names is that of runs.
 
         Args:
             root: Where runs are kept; made if missing.
             name: What is trained, such as a recipe; may have slashes.
             seed: Seed of the run.
+            config: For :meth:`write_config`; the folder appears with this file in it, so that it
+                can be resumed from its first moment on.
 
         Returns:
-            The new, empty folder.
+            The new folder.
 
         Raises:
             OSError: If it can't be made.
-            ValueError: If ``name`` is empty, absolute or leads out of ``root``.
+            TypeError: If ``name`` is no string or ``seed`` no whole number.
+            ValueError: If ``name`` is empty, absolute or leads out of ``root``, ``seed`` is
+                negative or too large, or ``config`` is none.
         """
-        parts = PurePosixPath(name).parts
-        if not parts or ".." in parts or PurePosixPath(name).is_absolute():
-            raise ValueError(f"'name' must be a relative path below 'root', got {name!r}")
-        parent = Path(root).joinpath(*parts)
-        stem = f"{datetime.now():%Y%m%d-%H%M%S}-seed{seed}"
-        path, attempt = parent / stem, 1
-        with _explained(parent):
-            parent.mkdir(parents=True, exist_ok=True)
-            while not _make_folder(path):
-                attempt += 1
-                path = parent / f"{stem}-{attempt}"
-        return cls(path)
+        path = Path(root, relative_path(name))
+        check_seed("seed", seed)
+        stem = f"{datetime.now(UTC):%Y%m%d-%H%M%SZ}-seed{seed}"
+        with _explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            _remove_left_folders(path)
+            if config is None:
+                return cls(_first_free(path / stem, _make_folder))
+            hidden = path / temporary_name(stem)
+            hidden.mkdir()
+        try:
+            cls(hidden).write_config(config)
+            with _explained(path):
+                return cls(_first_free(path / stem, lambda place: _move_folder(hidden, place)))
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
+
+    def remove_leftovers(self) -> None:
+        """Remove temporary files that a killed process has left here; of a living one, none."""
+        remove_leftovers(self.path)
 
     @property
     def finished(self) -> bool:
         """Whether the final report is there."""
         return self.report_path.exists()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in the folder but what a killed process leaves."""
+        return all(is_temporary(path.name) for path in self.path.iterdir())
 
     @property
     def started(self) -> bool:
@@ -111,13 +150,14 @@ class RunFolder:
             OSError: If it can't be written.
             ValueError: If reading it back would not give the same.
         """
+        plain = dict(config)
         try:
-            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        except yaml.YAMLError as error:
+            content = dump_yaml(plain)
+        except (TypeError, ValueError) as error:
             raise ValueError(f"'config' must hold plain values only: {error}") from error
-        if yaml.safe_load(text) != dict(config):
+        if parse_yaml(content) != plain or len(content) > _LARGEST_CONFIG:
             raise ValueError(f"'config' would not be the same when read back: {config!r}")
-        self._write(self.config_path, lambda file: file.write(text.encode()))
+        self._write(self.config_path, lambda file: file.write(content))
 
     def read_config(self) -> dict[str, Any]:
         """What :meth:`write_config` wrote.
@@ -127,14 +167,16 @@ class RunFolder:
 
         Raises:
             OSError: If there is none.
-            ValueError: If it is no YAML mapping.
+            ValueError: If it is no YAML mapping of plain values, or larger than 256 KiB. It has no
+                aliases, and no more than 20 levels.
         """
+        content = read_regular_file(self.config_path, most=_LARGEST_CONFIG)
         try:
-            config = yaml.safe_load(self.config_path.read_bytes())
-        except yaml.YAMLError as error:
-            raise ValueError(f"{self.config_path} is no valid YAML: {error}") from error
+            config = parse_yaml(content)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.config_path}: {error}") from error
         if not isinstance(config, dict):
-            raise ValueError(f"{self.config_path} must hold a mapping, got {config!r}")
+            raise ValueError(f"{self.config_path} must hold a mapping, got {config!r:.200}")
         return config
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
@@ -212,7 +254,7 @@ class RunFolder:
             OSError: If there is none or it can't be read.
             ValueError: If it is truncated, of another format, or holds anything but plain data.
         """
-        content = self.resume_path.read_bytes()
+        content = read_regular_file(self.resume_path)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch warns of old pickles before it refuses them
@@ -248,10 +290,7 @@ class RunFolder:
             OSError: If the run is not finished.
             ValueError: If it is no report.
         """
-        try:
-            return Report.from_dict(json.loads(self.report_path.read_bytes()))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{self.report_path} is no report: {error}") from error
+        return read_report(self.report_path)
 
     def _write_json(self, path: Path, values: Mapping[str, Any]) -> None:
         """Write a mapping as JSON."""
@@ -264,6 +303,15 @@ class RunFolder:
             write_atomically(path, write)
 
 
+def _first_free(path: Path, take: Callable[[Path], bool]) -> Path:
+    """The first of ``path``, ``path-2``, ``path-3``, ... that could be taken."""
+    place, attempt = path, 1
+    while not take(place):
+        attempt += 1
+        place = path.with_name(f"{path.name}-{attempt}")
+    return place
+
+
 def _make_folder(path: Path) -> bool:
     """Make a folder unless the name is taken; whether it was made."""
     try:
@@ -271,6 +319,29 @@ def _make_folder(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _move_folder(source: Path, target: Path) -> bool:
+    """Rename a folder unless the name is taken; whether it was renamed."""
+    if os.path.lexists(target):
+        return False
+    try:
+        source.rename(target)
+    except OSError:
+        if os.path.lexists(target):
+            return False  # another run of this second was faster
+        raise
+    return True
+
+
+def _remove_left_folders(parent: Path) -> None:
+    """Remove folders of :meth:`RunFolder.create` that a process killed long ago has left."""
+    for entry in list(os.scandir(parent)):
+        if is_temporary(entry.name) and entry.is_dir(follow_symlinks=False):
+            with suppress(FileNotFoundError):  # it has got its name meanwhile
+                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                if age > _LEFT_SECONDS:
+                    shutil.rmtree(entry.path, ignore_errors=True)
 
 
 @contextmanager

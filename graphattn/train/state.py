@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from graphattn._core.checks import check_count, check_number
 from graphattn.train.stopping import EarlyStopping
 from graphattn.train.weights import check_weights
 
@@ -60,18 +63,80 @@ class TrainState:
             source: Where it comes from, for errors.
 
         Raises:
-            ValueError: If it belongs to another model.
+            ValueError: If it belongs to another model, or something in it is missing, of the wrong
+                type or shape, not finite, or impossible, such as an epoch beyond the last. Weights,
+                optimiser and stopping rule are as before then.
         """
-        for weights in (state["model"], state["best"]):
-            check_weights(self.model, weights, source=source)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.stopping.load_state_dict(state["stopping"])
-        self.epoch, self.seconds = state["epoch"], state["seconds"]
-        self.history = [tuple(row) for row in state["history"].tolist()]
-        own = self.model.state_dict()
-        self.best = {name: t.to(own[name].device) for name, t in state["best"].items()}
-        set_random_state(state["random"])
+        try:
+            self._check(state, source)
+            own = self.model.state_dict()
+            set_random_state(state["random"])
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.stopping.load_state_dict(state["stopping"])
+            self.epoch, self.seconds = state["epoch"], state["seconds"]
+            self.history = [tuple(row) for row in state["history"].tolist()]
+            self.best = {name: t.to(own[name].device) for name, t in state["best"].items()}
+        except KeyError as error:
+            raise ValueError(f"{source} is damaged: {error!r}") from error
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:  # what torch, NumPy and Python say of states that are none of theirs
+            if str(error).startswith(f"{source} "):
+                raise
+            raise ValueError(f"{source} is damaged: {' '.join(str(error).split())}") from error
+
+    def _check(self, state: Mapping[str, Any], source: object) -> None:
+        """See that a state can be continued from, before anything of it is taken over."""
+        last = state.get("config", {}).get("max_epochs", 2**53)
+        check_count("epoch", state["epoch"], least=0, most=last)
+        check_number("seconds", state["seconds"])
+        copy(self.stopping).load_state_dict(state["stopping"])
+        best_epoch = state["stopping"]["best_epoch"]
+        check_count("best_epoch", best_epoch, least=0, most=state["epoch"])
+        history = state["history"]
+        if history.numel() and history.dim() != 2:
+            raise ValueError(f"'history' must have rows and columns, got {list(history.shape)}")
+        if len(history) > state["epoch"]:
+            raise ValueError(
+                f"'history' must have at most {state['epoch']} rows, as there were epochs, got "
+                f"{len(history)}"
+            )
+        check_weights(self.model, state["model"], source=source)
+        if state["best"] or best_epoch > 0:
+            check_weights(self.model, state["best"], source=source)
+        _check_optimizer(self.optimizer, state["optimizer"])
+
+
+def _check_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """See that an optimiser's state has the shapes of its parameters, and finite numbers."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    given = [len(group["params"]) for group in state["param_groups"]]
+    if given != sizes:
+        raise ValueError(f"'optimizer' must have groups of {sizes} parameters, got {given}")
+    for group in state["param_groups"]:
+        for key, value in group.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"'optimizer' must have finite settings, got {key} {value!r}")
+    for index, values in state["state"].items():
+        if index not in range(len(parameters)):
+            raise ValueError(f"'optimizer' must be of {len(parameters)} parameters, got {index!r}")
+        shape = parameters[index].shape
+        for key, value in values.items():
+            if not isinstance(value, Tensor):
+                continue
+            if value.dim() > 0 and value.shape != shape:
+                raise ValueError(
+                    f"'optimizer' must have {key} of shape {list(shape)}, got {list(value.shape)}"
+                )
+            if not torch.isfinite(value).all():
+                raise ValueError(f"'optimizer' must have finite numbers, but {key} has not")
 
 
 def random_state() -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from graphattn._core.checks import check_count
 from graphattn.train.config import Monitor
 
 __all__ = ["EarlyStopping"]
@@ -27,7 +29,7 @@ class EarlyStopping:
     "loss_and_metric" is the rule in the code of the GAT authors.
 
     Args:
-        monitor: What to follow.
+        monitor: What to follow; the name of a metric means that this one is passed as the metric.
         patience: :attr:`stop` is true once so many epochs in a row brought no hit. Authors who
             stop at *more than* ``k`` such epochs have patience ``k + 1`` here.
 
@@ -53,13 +55,14 @@ class EarlyStopping:
         """Whether patience has run out."""
         return self.wait >= self.patience
 
-    def update(self, epoch: int, *, loss: float, metric: float) -> bool:
+    def update(self, epoch: int, *, loss: float, metric: float, epochs: int = 1) -> bool:
         """Take in the validation values of one epoch.
 
         Args:
             epoch: Number of the epoch.
             loss: Validation loss.
             metric: Validation metric; more is better.
+            epochs: Number of epochs since the last one that was looked at.
 
         Returns:
             Whether this epoch is selected, i.e. its weights are to be kept.
@@ -69,10 +72,9 @@ class EarlyStopping:
         self._highest_metric = max(metric, self._highest_metric)
         hit, selected = {
             "loss": (low, low),
-            "metric": (high, high),
             "loss_and_metric": (low or high, low and high),
-        }[self.monitor]
-        self.wait = 0 if hit else self.wait + 1
+        }.get(self.monitor, (high, high))
+        self.wait = 0 if hit else self.wait + epochs
         if selected:
             self.best_epoch, self.selected_metric = epoch, metric
         return selected
@@ -81,6 +83,31 @@ class EarlyStopping:
         """All that :meth:`load_state_dict` needs, as plain numbers and words."""
         return dict(vars(self))
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
-        vars(self).update(state)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` returned.
+
+        Args:
+            state: The saved state.
+
+        Raises:
+            TypeError: If a value has the wrong type.
+            ValueError: If a value is missing, unknown or out of range, or belongs to another rule.
+        """
+        own = vars(self)
+        if missing := [name for name in own if name not in state]:
+            raise ValueError(f"the stopping state lacks {', '.join(missing)}")
+        if unknown := [name for name in state if name not in own]:
+            raise ValueError(f"the stopping state has an unknown {unknown[0]!r}")
+        for name in ("monitor", "patience"):
+            if state[name] != own[name]:
+                raise ValueError(f"'{name}' must be {own[name]!r}, got {state[name]!r}")
+        for name in ("best_epoch", "wait"):
+            check_count(name, state[name], least=0)
+        for name in ("selected_metric", "_lowest_loss", "_highest_metric"):
+            value = state[name]
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"'{name}' must be a number, got {value!r}")
+            # Nothing is selected at the beginning.
+            if math.isnan(value) and (name != "selected_metric" or state["best_epoch"] > 0):
+                raise ValueError(f"'{name}' must be a number, got {value!r}")
+        own.update(state)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from graphattn._core.files import write_atomically
+from graphattn._core.files import read_regular_file, write_atomically
 
 __all__ = ["check_weights", "read_weights", "write_weights"]
 
@@ -42,7 +43,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         OSError: If there is no such file or it can't be read.
         ValueError: If the file is truncated or not of this format.
     """
-    content = path.read_bytes()
+    content = read_regular_file(path)
     try:
         return safetensors.torch.load(content)
     except SafetensorError as error:
@@ -60,7 +61,8 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: ob
         source: Where they come from, for the error.
 
     Raises:
-        ValueError: If names or shapes differ; the text says which.
+        ValueError: If names or shapes differ, kinds of numbers do, or a parameter is not finite;
+            the text says which.
     """
     own = {
         name: None if is_lazy(t) else list(t.shape)
@@ -78,3 +80,20 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: ob
             f"{source} holds weights of another model than this {type(model).__name__}: "
             f"{'; '.join(differences[:5])}{more}"
         )
+    _check_values(model, weights, source=source)
+
+
+def _check_values(model: nn.Module, weights: Mapping[str, Tensor], *, source: object) -> None:
+    """See that weights of the right shapes are numbers that can be computed with."""
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    for name, own in model.state_dict().items():
+        weight = weights[name]
+        kinds = [(t.layout, t.is_floating_point(), t.is_complex()) for t in (weight, own)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"{source} must hold {name!r} as {own.layout}, {own.dtype}, got {weight.layout}, "
+                f"{weight.dtype}"
+            )
+        # A buffer, such as a mask of a user's model, may well be infinite.
+        if name in parameters and not torch.isfinite(weight).all():
+            raise ValueError(f"{source} must hold finite weights, but {name!r} has NaN or infinity")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,3 +43,12 @@ def test_unknown_command_and_option(graphattn: Callable[..., Any]) -> None:
     done = graphattn("train", "gat", "--model.headds", 4)
     assert done.status == 2
     assert "--model.heads" in done.out + done.err
+
+
+def test_errors_hold_no_commands_for_the_terminal(
+    graphattn: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = graphattn("eval", tmp_path / "no\x1b[31mthing")
+    assert done.status == 2
+    assert r"no\x1b[31mthing" in done.err.replace(r"\\", "\\")
+    assert "\x1b" not in done.err

@@ -4,13 +4,20 @@ from collections.abc import Callable
 
 import pytest
 
-from graphattn._core.checks import check_choice, check_count, check_number, check_probability
+from graphattn._core.checks import (
+    check_choice,
+    check_count,
+    check_number,
+    check_probability,
+    check_seed,
+)
 
 
 def test_what_is_right_passes() -> None:
     check_number("lr", 0)
     check_probability("p", 1)
     check_count("n", 0, least=0)
+    check_seed("seed", 2**32 - 1)
     check_choice("word", None, (None, "a"))
 
 
@@ -25,6 +32,12 @@ def test_what_is_right_passes() -> None:
         (lambda: check_probability("p", None), TypeError, "'p' must be a number, got None"),
         (lambda: check_count("n", 1.0), TypeError, "'n' must be a whole number, got 1.0"),
         (lambda: check_count("n", 0), ValueError, "'n' must be 1 or more, got 0"),
+        (lambda: check_count("n", 9, most=8), ValueError, "'n' must be at most 8, got 9"),
+        (lambda: check_count("n", 2**64), ValueError, "'n' must be at most 9223372036854775807"),
+        (lambda: check_number("lr", 10**400), ValueError, "'lr' must be finite"),
+        (lambda: check_seed("s", -1), ValueError, "'s' must be 0 or more, got -1"),
+        (lambda: check_seed("s", 2**32), ValueError, "'s' must be at most 4294967295"),
+        (lambda: check_seed("s", "0"), TypeError, "'s' must be a whole number, got '0'"),
         (lambda: check_choice("w", "c", ("a", "b")), ValueError, "'w' must be one of 'a', 'b'"),
     ],
 )

@@ -116,7 +116,7 @@ def write_card(tmp_path: Path, ring: Path, monkeypatch: pytest.MonkeyPatch) -> W
             "default_split": "public",
             "splits": {
                 "public": {"sizes": [18, 6, 6], "count": 10},
-                "random": {"train_per_class": 2, "num_val": 9, "sizes": [6, 9, 15]},
+                "random": {"draw": "2-per-class/9/rest", "sizes": [6, 9, 15]},
             },
             "files": files,
             **changes,

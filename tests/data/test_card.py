@@ -49,6 +49,19 @@ def test_unknown_split_names_the_known() -> None:
         card("cora").split("pubic")
 
 
+def test_a_rule_is_a_split_of_every_card() -> None:
+    found = card("cora").split("2.5/2.5/95")
+    assert (found.draw, found.seed, found.sizes) == ("2.5/2.5/95", None, None)
+    with pytest.raises(ValueError, match=r"a rule like 60/20/20 .* got '60/40'"):
+        card("cora").split("60/40")
+
+
+def test_nodes_of_a_split_may_lie_elsewhere() -> None:
+    assert set(card("cs").raw_files("tuned")) - set(card("cs").raw_files()) == {
+        "tunedGNN_splits/cs.npz"
+    }
+
+
 def test_protocols_have_files_of_their_own() -> None:
     cora = card("cora")
     assert len(cora.raw_files()) == len(cora.raw_files("random")) == 8
@@ -72,7 +85,11 @@ BAD = {
     "'task' is 'regression'": {"task": "regression"},
     "'kind' is 'dgl'": {"loader": {"kind": "dgl", "name": "A"}},
     "unknown split of ring 'full'": {"default_split": "full"},
-    "'train_per_class' and 'num_val' belong together": {"splits": {"public": {"num_val": 1}}},
+    "a split must be drawn by a rule like 60/20/20": {"splits": {"public": {"draw": "all"}}},
+    "the name '60/20/20' looks like a rule": {
+        "splits": {"public": {}, "60/20/20": {}},
+    },
+    "splits: public: 'ids' is not among 'files'": {"splits": {"public": {"ids": "a.npz"}}},
 }
 
 

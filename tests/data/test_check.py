@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -74,11 +75,12 @@ def labels_with(node: int, value: int) -> torch.Tensor:
         changed(x=torch.eye(12).to_sparse()),
         changed(x=torch.eye(12).half()),
         changed(y=torch.ones(12, 5), num_classes=5),
+        changed(y=torch.tensor([[1.0, NAN]] * 12), num_classes=2),
         changed(num_classes=None),
         changed(y=labels_with(0, -1), train_mask=mask_of(1, 4)),
         changed(y=labels_with(0, 99), train_mask=mask_of(1, 4)),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_good_graphs_pass(data: Data) -> None:
     check_data(data)
@@ -114,6 +116,13 @@ VALUES = [
     ({"y": torch.zeros(12, 1, dtype=torch.long)}, r"'y' must have shape \[12\], got \[12, 1\]"),
     ({"y": torch.zeros(12)}, r"'y' must have shape \[12, T\] when it has dtype torch.float32"),
     ({"y": torch.full((12, 2), NAN)}, r"'y' must lie in \[0, 1\] inside the masks, got nan"),
+    ({"y": torch.tensor([[NAN, 2.0]] * 12)}, r"'y' must lie in \[0, 1\] inside the masks, got 2.0"),
+    ({"y": torch.eye(12).long()}, r"got \[12, 12\]; for several labels .* y.argmax\(dim=1\)"),
+    ({"edge_index": None, "adj_t": torch.eye(12)}, "'edge_index' is missing .*there is 'adj_t'"),
+    (
+        {"train_mask": None, "val_mask": None, "test_mask": None},
+        r"'train_mask' is missing .* draw one with graphattn.data.random_split\(data, '60/20/20'",
+    ),
     ({"y": torch.full((12, 2), 2.0)}, r"'y' must lie in \[0, 1\] inside the masks, got 2.0"),
 ]
 
@@ -127,6 +136,11 @@ def test_bad_values(values: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        (
+            {"x": np.eye(12)},
+            "'x' must be a torch.Tensor, got numpy.ndarray; graphattn.data.tidy converts it",
+        ),
+        ({"y": [0] * 12}, "'y' must be a torch.Tensor, got builtins.list$"),
         ({"x": torch.eye(12).long()}, "'x' must have a floating dtype, got torch.int64"),
         (
             {"edge_index": good().edge_index.float()},
@@ -144,6 +158,12 @@ def test_bad_types(values: dict[str, Any], message: str) -> None:
 def test_data_must_be_data() -> None:
     with pytest.raises(TypeError, match=r"'data' must be a torch_geometric.data.Data, got dict"):
         check_data({})  # type: ignore[arg-type]
+
+
+def test_one_of_several_splits_must_be_chosen() -> None:
+    check_data(good(), one_split=True)
+    with pytest.raises(ValueError, match=r"of one split \[N\], got \[12, 4\]; .*select_split"):
+        check_data(good(splits=4), one_split=True)
 
 
 def test_problem_of_one_split_names_it() -> None:
@@ -213,7 +233,6 @@ def test_files_are_compared_when_asked(write_card: Callable[..., None], ring: Pa
     check_files(card("ring"), root=ring)
     load("ring", root=ring)
     (ring / raw / "out1_graph_edges.txt").write_text("other")
-    load("ring", root=ring)  # Reads what was made of the files before.
     with pytest.raises(ValueError, match=r"out1_graph_edges.txt \(5 bytes\): sha256 d9298a10"):
         check_files(card("ring"), root=ring)
     (ring / raw / "out1_graph_edges.txt").unlink()

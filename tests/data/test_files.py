@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import gzip
 import logging
-import os
 import tempfile
 from pathlib import Path
 
@@ -88,25 +87,6 @@ def test_staging_is_on_the_same_file_system_and_vanishes(tmp_path: Path, tree) -
     assert not tree(tmp_path)
 
 
-def test_processed_folders_of_two_roots_differ(tmp_path: Path) -> None:
-    places = []
-    for name in ("one", "two"):
-        raw = tmp_path / name / "raw"
-        raw.mkdir(parents=True)
-        (raw / "file").write_text("same")
-        os.utime(raw / "file", (1, 1))
-        raw.parent.chmod(0o555)
-        places.append(_files.processed_folder(card("cora"), raw, raw.parent / "processed"))
-    assert places[0] != places[1]
-    assert all(place.parent == _files.cache_folder() / "processed" for place in places)
-    one = tmp_path / "one"
-    for content, time in (("emas", 2), ("longer", 1)):
-        (one / "raw" / "file").write_text(content)
-        os.utime(one / "raw" / "file", (time, time))
-        changed = _files.processed_folder(card("cora"), one / "raw", one / "processed")
-        assert changed not in places
-
-
 def test_log_says_what_from_where_and_how_big(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,3 +134,35 @@ def test_output_goes_to_the_log(
         print("Processing...")  # noqa: T201
     assert capsys.readouterr() == ("", "")
     assert caplog.messages == ["Processing...\n"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_path"),
+    [
+        ("cora", False),
+        ("Cora", False),
+        ("./cora", True),
+        ("g.pt", True),
+        ("mine", True),
+        ("x", False),
+    ],
+)
+def test_names_and_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_path: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("mine", "cora"):
+        (tmp_path / folder).mkdir()
+    assert _files.own_path(name) == (tmp_path / name if is_path else None)
+
+
+def test_fingerprint_follows_the_contents(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    folder.mkdir()
+    for name in ("nodes.csv", "edges.csv"):
+        (folder / name).write_text(name)
+    before = _files.fingerprint(folder)
+    folder.rename(tmp_path / "moved")
+    assert _files.fingerprint(tmp_path / "moved") == before
+    (tmp_path / "moved" / "edges.csv").write_text("else")
+    assert _files.fingerprint(tmp_path / "moved") != before

@@ -8,44 +8,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 from torch_geometric.datasets import WebKB
 
 from graphattn.data import _pyg, load
-from graphattn.data._pyg import located, open_dataset
+from graphattn.data._pyg import located
 
 WriteCard = Callable[..., None]
 
 
-def test_first_complete_folder_is_read(ring: Path, raw: str, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
+def test_what_others_left_is_not_read(ring: Path, raw: str, tmp_path: Path) -> None:
     WebKB(str(ring / "WebKB"), "texas")
-    shutil.move(ring / "WebKB" / "texas" / "processed", elsewhere)
     calls: list[str] = []
-    places = (tmp_path / "absent", elsewhere, tmp_path / "new")
+    found: list[Data] = []
     cls = located(
         WebKB,
         raw=ring / raw,
-        processed=places,
+        processed=tmp_path / "new",
         fetching=None,
         verify=lambda: calls.append("verified"),
+        found=found,
     )
-    dataset = cls(str(tmp_path), "Texas")
-    assert dataset.processed_dir == str(elsewhere)
-    assert not calls
-    assert not places[-1].exists()
-    shutil.rmtree(elsewhere)
-    assert cls(str(tmp_path), "Texas").processed_dir == str(places[-1])
+    assert cls(str(ring / "WebKB"), "Texas").processed_dir == str(tmp_path / "new")
     assert calls == ["verified"]
-
-
-@pytest.mark.parametrize("error", [RuntimeError("zip"), EOFError(), ValueError("own")])
-def test_errors_of_construction(tmp_path: Path, error: Exception) -> None:
-    def fail() -> None:
-        raise error
-
-    message = "own" if isinstance(error, ValueError) else "remove that folder to make them anew"
-    with pytest.raises(ValueError, match=message):
-        open_dataset(fail, tmp_path)
+    assert found[0].num_nodes == 30
+    assert not (tmp_path / "new" / "data.pt").exists()
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from graphattn.recipes import RECIPES, recipe
 @pytest.mark.parametrize("name", RECIPES)
 def test_names_lead_to_data_and_network(name: str) -> None:
     experiment = recipe(name)
-    method, data = name.split("/")
+    method, data = name.removesuffix("_sampled").split("/")
     assert (experiment.name, experiment.method, experiment.data.name) == (name, method, data)
+    assert bool(experiment.sampling.num_neighbors) == name.endswith("_sampled")
     found = card(data)
     found.split(experiment.data.split)
     model = experiment.model.build(found.statistics.features, found.statistics.classes)

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from graphattn._core.files import is_temporary, temporary_name
 from graphattn.recipes import (
     DataConfig,
     Experiment,
+    build_model,
     load_data,
     open_run,
     recipe,
@@ -21,6 +25,7 @@ from graphattn.recipes import (
     take_split,
 )
 from graphattn.train import RunFolder, TrainConfig, evaluate
+from graphattn.train.report import read_report
 from graphattn.train.weights import read_weights
 
 
@@ -183,3 +188,142 @@ def test_what_can_t_be_restored(finished: Path) -> None:
         restore(moved)
     assert resume(moved, progress=False).seed == 3
     assert restore(moved).seed == 3
+
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def test_a_run_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(FIXTURES / "run_0.1.0", folder)
+    begun = (folder / "metrics.csv").read_text().splitlines()
+    expected = read_report(FIXTURES / "run_0.1.0.report.json")
+    report = resume(folder, progress=False)
+    assert (report.name, report.seed, report.epochs) == ("gat-digits-21dc91", 4, 24)
+    assert (folder / "metrics.csv").read_text().splitlines()[1 : len(begun)] == begun[1:]
+    assert report.parameters == expected.parameters
+    # Kernels and machines differ in the last bits, which 16 epochs of training spread.
+    assert report.test_loss == pytest.approx(expected.test_loss, rel=0.02)
+    assert report.test_metric == pytest.approx(expected.test_metric, abs=0.03)
+    assert resume(folder, progress=False) == report
+
+
+def test_settings_that_an_older_version_did_not_know_take_their_defaults(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    run(experiment, 0, runs=tmp_path, progress=False)
+    (path,) = tmp_path.rglob("config.yaml")
+    folder = RunFolder(path.parent)
+    config = folder.read_config()
+    for section, name in (("model", "jk"), ("data", "self_loops"), ("train", "l2")):
+        del config[section][name]
+    folder.write_config(config)
+    state = folder.read_resume()
+    del state["config"]["l2"], state["config"]["deterministic"]
+    folder.write_resume(state)
+    folder.report_path.unlink()
+    opened = open_run(folder.path).experiment
+    assert (opened.model, opened.data, opened.train) == (
+        experiment.model,
+        experiment.data,
+        experiment.train,
+    )
+    resume(folder.path, progress=False)
+
+
+def test_a_folder_has_its_config_from_the_first_moment(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at any rename, a run leaves a folder to go on with, or none."""
+    seen: list[list[str]] = []
+
+    def fit(*_: object, run: RunFolder, **__: object) -> None:
+        seen.append([path.name for path in run.path.iterdir()])
+
+    monkeypatch.setattr(running, "fit", fit)
+    run(experiment, 0, runs=tmp_path, progress=False)
+    assert seen == [["config.yaml"]]
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(Path, "rename", die)
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # a killed process tidies nothing
+    with pytest.raises(SystemExit):
+        run(experiment, 1, runs=tmp_path, progress=False)
+    names = {path.name for path in (tmp_path / "short").iterdir()}
+    assert len([name for name in names if not is_temporary(name)]) == 1
+
+
+def test_a_folder_without_config_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a run that ended before it began.*start a new run"):
+        open_run(tmp_path)
+    (tmp_path / "photo.jpg").write_text("")
+    with pytest.raises(ValueError, match=r"holds no run: there is no config\.yaml"):
+        open_run(tmp_path)
+
+
+def test_leftovers_of_a_killed_process_go_with_the_resume(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    run(experiment, 0, runs=tmp_path, progress=False)
+    (path,) = tmp_path.rglob("config.yaml")
+    (path.parent / "report.json").unlink()
+    left = path.parent / temporary_name("resume.pt")
+    left.write_bytes(b"half")
+    resume(path.parent, progress=False)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "text"),
+    [
+        (None, {"name": "../victim"}, "'name' must be a relative path"),
+        (None, {"name": "/victim"}, "'name' must be a relative path"),
+        (None, {"name": "a\x1b[2J"}, "'name' must have no control characters"),
+        (None, {"name": None}, "'name' must be a string, got None"),
+        (None, {"name": ["a"]}, "'name' must be a string"),
+        (None, {"seed": -1}, "'seed' must be 0 or more"),
+        (None, {"seed": 2**40}, "'seed' must be at most 4294967295"),
+        (None, {"seed": "0/../../victim"}, "'seed' must be a whole number"),
+        (None, {"seed": [0]}, "'seed' must be a whole number"),
+        (None, {"sead": 1}, "unknown key of a config 'sead'"),
+        (None, {"method": {"a": 1}}, "'method' must be a string"),
+        (None, {"data": []}, "'data' must hold keys and values"),
+        ("model", {"num_layers": 10**9}, "'num_layers' must be at most 10000"),
+        ("model", {"num_layers": None}, "'num_layers' must be a whole number"),
+        ("model", {"num_layers": [2]}, "'num_layers' must be a whole number"),
+        ("model", {"hidden_channels": 10**9}, "'hidden_channels' must be at most 65536"),
+        ("model", {"heads": 10**9}, "'heads'"),
+        ("model", {"out_heads": 10**9}, "'out_heads' must be at most 1024"),
+        ("model", {"dropout": {"a": 1}}, "'dropout' must be a number"),
+        ("model", {"norm": ["layer_norm"]}, "'norm' must be one of"),
+        ("train", {"max_epochs": 2**64 - 1}, "'max_epochs' must be at most"),
+        ("train", {"lr": float("nan")}, "'lr' must be finite"),
+        ("train", {"weight_decays": 3}, "'weight_decays' must be pairs"),
+        ("train", {"monitor": ["loss"]}, "'monitor' must be one of"),
+        ("data", {"name": None}, "'name' must be a string"),
+        ("data", {"self_loops": "yes"}, "'self_loops' must be True or False"),
+    ],
+)
+def test_hostile_settings_are_an_error_that_names_them(
+    experiment: Experiment,
+    tmp_path: Path,
+    section: str | None,
+    change: dict[str, object],
+    text: str,
+) -> None:
+    config = {**experiment.to_dict(), "seed": 0}
+    (config if section is None else config[section]).update(change)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match=text) as info:
+        open_run(tmp_path)
+    assert str(info.value).startswith(str(path))
+    assert "\n" not in str(info.value)
+
+
+def test_a_network_beyond_the_memory_is_an_error_before_it_is_made(experiment: Experiment) -> None:
+    wide = replace(experiment.model, hidden_channels=2**16, num_layers=2000)
+    with pytest.raises(ValueError, match=r"'model' must fit into \d+ GiB of memory, .* takes"):
+        build_model(replace(experiment, model=wide), load_data(experiment.data), 0)

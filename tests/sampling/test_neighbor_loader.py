@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data, HeteroData
+from torch_geometric.sampler import SamplerOutput
+from torch_geometric.testing import MyFeatureStore, MyGraphStore
 from torch_geometric.utils import k_hop_subgraph
 
 from graphattn.data import csbm
@@ -157,9 +159,9 @@ def test_workers_make_the_same_batches(graph: Data, persistent: bool) -> None:
 
 def test_what_a_worker_gets_can_be_sent_to_it(graph: Data) -> None:
     loader = NeighborLoader(graph, [4], batch_size=5)
-    task = next(iter(loader.sampler))
+    task = next(iter(loader._index_sampler))
     dataset, collate = pickle.loads(pickle.dumps((loader.dataset, loader.collate_fn)))
-    assert same([collate(dataset[task])], [next(iter(loader))])
+    assert same([collate(dataset.__getitems__(task))], [next(iter(loader))])
 
 
 def test_seeds_come_out_as_from_the_whole_graph(graph: Data) -> None:
@@ -254,7 +256,7 @@ def test_transform(graph: Data) -> None:
 @pytest.mark.parametrize(
     ("changed", "error", "text"),
     [
-        ({"data": HeteroData()}, TypeError, "'data' must be a .*Data, got HeteroData"),
+        ({"data": [1, 2]}, TypeError, "'data' must be a .*Data .*, got list"),
         ({"data": Data(x=torch.zeros(3, 1))}, TypeError, r"'data\.edge_index' .* got NoneType"),
         (
             {"data": Data(x=torch.zeros(1, 1), edge_index=torch.tensor([[0], [1]]))},
@@ -265,11 +267,13 @@ def test_transform(graph: Data) -> None:
         ({"num_neighbors": [-3]}, ValueError, "'num_neighbors' .* got -3"),
         ({"input_nodes": torch.ones(3, dtype=torch.bool)}, ValueError, r"mask of shape \[3\]"),
         ({"input_nodes": torch.tensor([200])}, ValueError, r"\[0, 200\), got 200"),
-        ({"input_nodes": [1, 2, 1]}, ValueError, "'input_nodes' must be different .* got 1 twice"),
         ({"input_nodes": [0.5]}, TypeError, r"'input_nodes' .* got torch\.float32"),
         ({"input_nodes": [[1]]}, ValueError, r"'input_nodes' must have shape \[S\], got \[1, 1\]"),
-        ({"batch_size": 0}, ValueError, "'batch_size' must be at least 1, got 0"),
-        ({"batch_size": 2.0}, TypeError, "'batch_size' must be a whole number, got 2.0"),
+        ({"num_neighbors": {("a", "to", "b"): [2]}}, TypeError, "'num_neighbors' must be a list"),
+        ({"batch_size": 0}, ValueError, "batch_size=0"),
+        ({"subgraph_type": "all"}, ValueError, "'subgraph_type' must be one of .* got 'all'"),
+        ({"disjoint": 1}, TypeError, "'disjoint' must be True or False, got 1"),
+        ({"seed": 0.5}, TypeError, "'seed' must be a whole number, got 0.5"),
         ({"seed": -1}, ValueError, "'seed' .* got -1"),
         ({"replace": "no"}, TypeError, "'replace' must be True or False, got 'no'"),
     ],
@@ -285,3 +289,193 @@ def test_bad_input(
 def test_bad_epoch(graph: Data) -> None:
     with pytest.raises(ValueError, match="'epoch' must be 0 or more, got -1"):
         NeighborLoader(graph, [1]).set_epoch(-1)
+
+
+def test_positional_arguments(graph: Data) -> None:
+    graph.t = torch.arange(200)
+    loader = NeighborLoader(
+        graph,
+        [3],
+        torch.tensor([7, 3]),
+        torch.tensor([50, 60]),
+        True,
+        "directional",
+        True,
+        "uniform",
+        "t",
+        None,
+        None,
+        None,
+        True,
+        True,
+    )
+    (batch,) = [loader([0, 1])]
+    assert batch.n_id[:2].tolist() == [7, 3]
+    assert (batch.n_id[2:] <= torch.tensor([50, 60])[batch.batch[2:]]).all()
+    assert batch.seed_time.tolist() == [50, 60]
+
+
+@pytest.mark.parametrize("form", ["pair", "numpy", "int32"])
+def test_forms_of_input_nodes(graph: Data, form: str) -> None:
+    nodes = graph.val_mask.nonzero().view(-1)
+    given = {"pair": (None, graph.val_mask), "numpy": nodes.numpy(), "int32": nodes.int()}[form]
+    loader = NeighborLoader(graph, [3], given, batch_size=20)
+    assert torch.equal(torch.cat([b.n_id[: b.batch_size] for b in loader]), nodes)
+
+
+def test_nodes_may_repeat(graph: Data) -> None:
+    nodes = torch.tensor([7, 7, 3, 7])
+    (batch,) = NeighborLoader(graph, [4, 2], nodes, batch_size=4, seed=0)
+    assert torch.equal(batch.n_id[:4], nodes)
+    assert torch.equal(batch.y[:4], graph.y[nodes])
+    assert torch.equal(batch.n_id[batch.edge_index], graph.edge_index[:, batch.e_id])
+    drawn = [frozenset(batch.e_id[batch.edge_index[1] == i].tolist()) for i in (0, 1, 3)]
+    assert len(set(drawn)) == 3
+
+
+def test_every_input_node_apart(graph: Data) -> None:
+    for batch in NeighborLoader(graph, [4, 2], disjoint=True, batch_size=30):
+        assert torch.equal(batch.batch[: batch.batch_size], torch.arange(batch.batch_size))
+        assert torch.equal(batch.batch[batch.edge_index[0]], batch.batch[batch.edge_index[1]])
+        assert len(torch.stack([batch.batch, batch.n_id]).unique(dim=1).T) == len(batch.n_id)
+        assert torch.equal(batch.n_id[batch.edge_index], graph.edge_index[:, batch.e_id])
+
+
+def test_names_of_input_nodes(graph: Data) -> None:
+    input_id = torch.arange(500, 503)
+    (batch,) = NeighborLoader(graph, [2], [5, 6, 7], input_id=input_id, batch_size=3)
+    assert torch.equal(batch.input_id, input_id)
+
+
+def test_transform_of_what_was_sampled(graph: Data) -> None:
+    def without_edges(out: SamplerOutput) -> SamplerOutput:
+        out.row, out.col, out.edge = out.row[:0], out.col[:0], out.edge[:0]
+        return out
+
+    as_csr(graph)  # whose rows are selected by us
+    for batch in NeighborLoader(graph, [2], transform_sampler_output=without_edges, batch_size=50):
+        assert batch.num_edges == 0
+        assert batch.edge_attr.shape == (0, 2)
+        assert batch.x.size(0) == len(batch.n_id)
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_coo])
+def test_matrix_in_place_of_edges(layout: torch.layout) -> None:
+    dense = torch.rand(40, 40, generator=torch.Generator().manual_seed(0))
+    dense[dense < 0.7] = 0
+    data = Data(x=torch.eye(40), adj_t=dense.to_sparse(layout=layout))
+    for batch in NeighborLoader(data, [-1], batch_size=8):
+        assert batch.adj_t.layout == layout
+        assert batch.adj_t.shape == (len(batch.n_id), len(batch.n_id))
+        assert torch.equal(batch.adj_t.to_dense()[:8], dense[batch.n_id[:8]][:, batch.n_id])
+        assert not batch.adj_t.to_dense()[8:].any()
+
+
+def papers() -> HeteroData:
+    generator = torch.Generator().manual_seed(0)
+    data = HeteroData()
+    data["paper"].x = torch.randn(60, 5, generator=generator)
+    data["paper"].y = torch.arange(60) % 3
+    data["paper"].train_mask = torch.arange(60) % 2 == 0
+    data["author"].x = torch.randn(25, 4, generator=generator).to_sparse_csr()
+    data["author"].name = [f"author {i}" for i in range(25)]
+    ends = torch.randint(25, (300,), generator=generator)
+    writes = torch.stack([ends, torch.randint(60, (300,), generator=generator)])
+    data["author", "writes", "paper"].edge_index = writes
+    data["author", "writes", "paper"].order = torch.arange(300)
+    data["paper", "cites", "paper"].edge_index = torch.randint(60, (2, 400), generator=generator)
+    return data
+
+
+@pytest.mark.parametrize("given", ["type", "mask", "none", "numbers"])
+@pytest.mark.parametrize("disjoint", [False, True])
+def test_types(given: str, disjoint: bool) -> None:
+    data = papers()
+    mask = data["paper"].train_mask
+    nodes = {
+        "type": "paper",
+        "none": ("paper", None),
+        "mask": ("paper", mask),
+        "numbers": ("paper", mask.nonzero().view(-1)),
+    }[given]
+    loader = NeighborLoader(data, [3, 2], nodes, batch_size=20, disjoint=disjoint)
+    everything = given in ("type", "none")
+    assert len(loader) == (3 if everything else 2)
+    seeds = []
+    for batch in loader:
+        paper, author = batch["paper"], batch["author"]
+        seeds.append(paper.n_id[: paper.batch_size])
+        assert torch.equal(paper.x, data["paper"].x[paper.n_id])
+        assert torch.equal(author.x.to_dense(), data["author"].x.to_dense()[author.n_id])
+        assert author.name == [f"author {i}" for i in author.n_id.tolist()]
+        for key in data.edge_types:
+            store = batch[key]
+            src, dst = store.edge_index
+            ends = torch.stack([batch[key[0]].n_id[src], batch[key[2]].n_id[dst]])
+            assert torch.equal(ends, data[key].edge_index[:, store.e_id])
+            assert len(store.num_sampled_edges) == 2
+        writes = batch["author", "writes", "paper"]
+        assert torch.equal(writes.order, writes.e_id)
+        assert ("batch" in paper) == disjoint
+        assert sum(paper.num_sampled_nodes) == paper.num_nodes
+    expected = torch.arange(60) if everything else mask.nonzero().view(-1)
+    assert torch.equal(torch.cat(seeds), expected)
+
+
+@pytest.mark.parametrize("kind", ["bidirectional", "induced"])
+def test_kinds_of_subgraphs_of_types(kind: str) -> None:
+    data = papers()
+    key = ("paper", "rev_writes", "author")
+    data[key].edge_index = data["author", "writes", "paper"].edge_index.flip(0)
+    for batch in NeighborLoader(data, [3, 2], "paper", subgraph_type=kind, batch_size=20):
+        for edge_type in data.edge_types:
+            src, dst = batch[edge_type].edge_index
+            ends = torch.stack([batch[edge_type[0]].n_id[src], batch[edge_type[2]].n_id[dst]])
+            whole = {tuple(edge) for edge in data[edge_type].edge_index.T.tolist()}
+            if kind == "bidirectional" and edge_type[0] == edge_type[2]:
+                whole |= {(b, a) for a, b in whole}
+            assert {tuple(edge) for edge in ends.T.tolist()} <= whole
+        forward = batch["author", "writes", "paper"].edge_index
+        back = batch[key].edge_index.flip(0)
+        assert set(map(tuple, forward.T.tolist())) == set(map(tuple, back.T.tolist()))
+
+
+def test_stores_of_features_and_edges(graph: Data) -> None:
+    features, edges = MyFeatureStore(), MyGraphStore()
+    features.put_tensor(graph.x, group_name=None, attr_name="x", index=None)
+    edges.put_edge_index(graph.edge_index, edge_type=None, layout="coo", size=(200, 200))
+    for batch in NeighborLoader((features, edges), [3, 2], graph.train_mask, batch_size=50):
+        assert torch.equal(batch.x, graph.x[batch.n_id])
+        assert torch.equal(batch.n_id[batch.edge_index], graph.edge_index[:, batch.e_id])
+        assert graph.train_mask[batch.input_id].all()
+
+
+def test_stores_of_types() -> None:
+    data = papers()
+    features, edges = MyFeatureStore(), MyGraphStore()
+    for name, x in (("paper", data["paper"].x), ("author", data["author"].x.to_dense())):
+        features.put_tensor(x, group_name=name, attr_name="x", index=None)
+    for key in data.edge_types:
+        size = data[key[0]].num_nodes, data[key[2]].num_nodes
+        edges.put_edge_index(data[key].edge_index, edge_type=key, layout="coo", size=size)
+    for batch in NeighborLoader((features, edges), [3, 2], "paper", batch_size=20):
+        for key in data.edge_types:
+            src, dst = batch[key].edge_index
+            ends = torch.stack([batch[key[0]].n_id[src], batch[key[2]].n_id[dst]])
+            assert torch.equal(ends, data[key].edge_index[:, batch[key].e_id])
+        assert torch.equal(batch["paper"].x, data["paper"].x[batch["paper"].n_id])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "error", "text"),
+    [
+        (None, TypeError, "'input_nodes' must be a node type, or a pair .* got NoneType"),
+        (torch.arange(3), TypeError, "'input_nodes' must be a node type, .* got Tensor"),
+        ("film", ValueError, "'input_nodes' must name one of paper, author, got 'film'"),
+        (("paper", [60]), ValueError, r"'input_nodes' must lie in \[0, 60\), got 60"),
+        (("author", torch.ones(3).bool()), ValueError, r"mask of shape \[25\] .* \[3\]"),
+    ],
+)
+def test_bad_input_nodes_of_types(nodes: object, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        NeighborLoader(papers(), [2], nodes)

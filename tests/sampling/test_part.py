@@ -1,64 +1,105 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.sampler import HeteroSamplerOutput, SamplerOutput
 
-from graphattn.sampling._part import part_of
+from graphattn.sampling._part import Apart
 
 EDGE_INDEX = torch.tensor([[1, 2, 3, 0, 0], [0, 1, 2, 3, 1]])
 NODES, EDGES = torch.tensor([3, 0, 1]), torch.tensor([3, 0])
-PART = torch.tensor([[1, 2], [0, 1]])
+ROW, COL = torch.tensor([1, 2]), torch.tensor([0, 1])
+OUT = SamplerOutput(node=NODES, row=ROW, col=COL, edge=EDGES)
+DENSE = torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [4.0, 5.0, 6.0]])
 
 
-def part(**attributes: object) -> Data:
-    return part_of(Data(edge_index=EDGE_INDEX, num_nodes=4, **attributes), NODES, EDGES, PART)
+def part(out: SamplerOutput = OUT, order: Tensor | None = None, **attributes: object) -> Data:
+    """What an empty batch gets of a graph."""
+    apart = Apart.of(Data(edge_index=EDGE_INDEX, num_nodes=4, **attributes))
+    assert apart is not None
+    return apart.add(Data(), out, order)
 
 
-def test_nodes_and_edges() -> None:
-    x, weight = torch.arange(8.0).view(4, 2), torch.arange(5.0)
-    out = part(x=x, edge_weight=weight)
-    assert torch.equal(out.x, x[NODES])
-    assert torch.equal(out.edge_weight, weight[EDGES])
-    assert torch.equal(out.edge_index, PART)
-    assert out.num_nodes == 3
+def test_nothing_apart() -> None:
+    data = Data(x=DENSE, edge_index=EDGE_INDEX, title="toy", notes=["a", "b"], w=torch.ones(5))
+    assert Apart.of(data) is None
+    assert Apart.of((data, data)) is None
+    assert Apart.of(HeteroData(a={"x": DENSE})) is None
 
 
-def test_what_belongs_to_neither_is_shared() -> None:
-    centre, notes = torch.zeros(9), {"source": "here"}
-    out = part(centre=centre, notes=notes, title="toy", scale=torch.tensor(2.0))
-    assert out.centre is centre
-    assert out.notes == notes
-    assert (out.title, out.scale.item()) == ("toy", 2.0)
-
-
-def test_arrays_and_lists() -> None:
-    out = part(name=["a", "b", "c", "d"], weight=np.array([1, 2, 3, 4]), kind=tuple("vwxyz"))
+def test_lists() -> None:
+    out = part(name=["a", "b", "c", "d"], kind=tuple("vwxyz"))
     assert out.name == ["d", "a", "b"]
-    assert out.weight.tolist() == [4, 1, 2]
     assert out.kind == ["y", "v"]
 
 
-def test_as_many_nodes_as_edges() -> None:
-    """Then names say what belongs to edges, as in PyG."""
-    data = Data(edge_index=EDGE_INDEX[:, :4], x=torch.arange(4), edge_attr=torch.arange(4))
-    out = part_of(data, NODES, EDGES, PART)
-    assert out.x.tolist() == [3, 0, 1]
-    assert out.edge_attr.tolist() == [3, 0]
+def test_edges_that_a_sampler_numbers_anew() -> None:
+    assert part(order=torch.tensor([4, 3, 2, 1, 0]), kind=tuple("vwxyz")).kind == ["w", "z"]
 
 
-def test_the_graph_stays_as_it_is() -> None:
-    data = Data(edge_index=EDGE_INDEX, x=torch.arange(4), name=["a", "b", "c", "d"])
+def test_edges_without_a_number() -> None:
+    out = SamplerOutput(node=NODES, row=ROW, col=COL, edge=None)
+    assert "kind" not in part(out, kind=tuple("vwxyz"))
+
+
+def test_the_rest() -> None:
+    data = Data(edge_index=EDGE_INDEX, x=DENSE.to_sparse_csr(), name=["a", "b", "c", "d"])
     before = data.to_dict()
-    out = part_of(data, NODES, EDGES, PART)
-    out.extra = 1
+    apart = Apart.of(data)
+    assert sorted(value.name for value in apart.values) == ["name", "x"]
+    assert apart.rest.to_dict().keys() == {"edge_index", "num_nodes"}
+    assert apart.rest.num_nodes == 4
     assert data.to_dict().keys() == before.keys()
     assert all(data[key] is value for key, value in before.items())
 
 
-DENSE = torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [4.0, 5.0, 6.0]])
+def test_types() -> None:
+    data = HeteroData()
+    data["a"].x, data["b"].name = DENSE.to_sparse_csr(), ["u", "v", "w"]
+    data["b"].num_nodes = 3
+    key = ("a", "to", "b")
+    data[key].edge_index = torch.tensor([[0, 1, 3], [0, 0, 2]])
+    data[key].kind = ["p", "q", "r"]
+    apart = Apart.of(data)
+    assert (apart.rest["a"].num_nodes, apart.rest["b"].num_nodes) == (4, 3)
+    out = HeteroSamplerOutput(
+        node={"a": torch.tensor([3, 1]), "b": torch.tensor([2])},
+        row={key: torch.tensor([0])},
+        col={key: torch.tensor([0])},
+        edge={key: torch.tensor([2])},
+    )
+    batch = apart.add(HeteroData(), out, None)
+    assert torch.equal(batch["a"].x.to_dense(), DENSE[[3, 1]])
+    assert batch["b"].name == ["w"]
+    assert batch[key].kind == ["r"]
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc])
+def test_matrices(layout: torch.layout) -> None:
+    # Row 0 has sources 1 and 2, row 1 has source 3.
+    adj_t = torch.tensor([[0.0, 1, 2, 0], [0, 0, 0, 3], [0, 0, 0, 0], [0, 0, 0, 0]])
+    apart = Apart.of(Data(adj_t=adj_t.to_sparse(layout=layout), num_nodes=4))
+    out = SamplerOutput(
+        node=torch.tensor([0, 2, 1]),
+        row=torch.tensor([1, 2, 2]),
+        col=torch.tensor([0, 0, 0]),
+        edge=torch.tensor([1, 0, 0]),
+    )
+    batch = apart.add(Data(), out, None)
+    assert batch.adj_t.layout == layout
+    # The edge that was drawn twice counts twice.
+    assert batch.adj_t.to_dense().tolist() == [[0, 2, 2], [0, 0, 0], [0, 0, 0]]
+
+
+def test_matrices_are_sorted_once() -> None:
+    data = Data(adj_t=DENSE @ DENSE.T, num_nodes=4)
+    data.adj_t = data.adj_t.to_sparse_coo()
+    first = Apart.of(data)
+    assert Apart.of(data, first).values[0].value is first.values[0].value
+    data.adj_t = data.adj_t.clone()
+    assert Apart.of(data, first).values[0].value is not first.values[0].value
 
 
 @pytest.mark.parametrize("nodes", [[3, 0, 1], [1], [], [2, 2, 0]])
@@ -69,8 +110,7 @@ def test_sparse_rows(nodes: list[int], dtype: torch.dtype) -> None:
         x.crow_indices().to(dtype), x.col_indices().to(dtype), x.values(), x.shape
     )
     index = torch.tensor(nodes, dtype=torch.long)
-    data = Data(x=x, edge_index=EDGE_INDEX)
-    out: Tensor = part_of(data, index, EDGES, PART).x
+    out = part(SamplerOutput(node=index, row=ROW, col=COL, edge=EDGES), x=x).x
     assert out.layout == torch.sparse_csr
     assert out.crow_indices().dtype == out.col_indices().dtype == dtype
     assert torch.equal(out.to_dense(), DENSE[index])

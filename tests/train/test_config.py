@@ -47,7 +47,16 @@ def test_every_field_is_explained_below_it() -> None:
         ("checkpoint_seconds", -0.1),
         ("max_epochs", 0),
         ("patience", -3),
-        ("monitor", "accuracy"),
+        ("monitor", "acc"),
+        ("metric", "auc"),
+        ("task", "regression"),
+        ("optimizer", "adagrad"),
+        ("schedule", "linear"),
+        ("eval_every", 0),
+        ("clip_norm", -1.0),
+        ("label_smoothing", 1.5),
+        ("momentum", -0.1),
+        ("warmup_epochs", -1),
         ("accelerator", "tpu"),
         ("precision", "16-mixed"),
     ],
@@ -92,3 +101,10 @@ def test_weight_decays_are_numbers_of_at_least_zero() -> None:
 
 def test_the_bounds_themselves_are_allowed() -> None:
     TrainConfig(weight_decay=0, l2=0.0, checkpoint_seconds=0, max_epochs=1, patience=1)
+
+
+def test_settings_that_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match=r"'momentum' is for 'sgd', got 0.9 with 'adam'"):
+        TrainConfig(momentum=0.9)
+    with pytest.raises(ValueError, match=r"'warmup_epochs' must be at most 'max_epochs', 3, got 4"):
+        TrainConfig(warmup_epochs=4, max_epochs=3)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from graphattn.tasks import NodeTask
 from graphattn.train import evaluate
-from graphattn.train.evaluation import metric_name, node_loss, node_metric, predict
 
 
 class Fixed(nn.Module):
@@ -47,18 +48,6 @@ def test_tasks_agree_with_scikit_learn(graph: Data) -> None:
         assert scores[f"{split}_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_tasks_with_one_kind_of_label_are_left_out() -> None:
-    y = torch.tensor([[0.0, 1, 0], [0, 1, 1], [0, 1, 1]])
-    out = torch.tensor([[0.3, 0.1, 0.5], [0.2, 0.9, 0.9], [0.1, 0.4, 0.2]])
-    assert node_metric(out, y).item() == pytest.approx(0.5)
-    assert node_metric(out[:, :2], y[:, :2]).isnan()
-
-
-def test_loss_of_tasks_takes_labels_of_another_float_type() -> None:
-    y = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
-    assert node_loss(torch.zeros(2, 1), y).item() == pytest.approx(np.log(2))
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_leaves_mode_data_and_gradients_alone(
     graph: Data, training: bool, moved: list[Data]
@@ -89,34 +78,63 @@ def test_a_model_without_parameters_works(graph: Data) -> None:
     assert evaluate(Features(), graph)["test_metric"] > 0.4
 
 
-@pytest.mark.parametrize(
-    ("y", "text"),
-    [
-        (torch.zeros(4, 1, dtype=torch.long), r"\[4, 1\] and torch.int64"),
-        (torch.zeros(4), r"\[4\] and torch.float32"),
-        (torch.zeros(4, dtype=torch.int32), r"\[4\] and torch.int32"),
-    ],
-)
-def test_labels_of_no_known_form_are_an_error(y: Tensor, text: str) -> None:
-    with pytest.raises(ValueError, match=f"'data.y' must be .*{text}"):
-        metric_name(y)
-
-
-def test_edge_attributes_reach_the_model(graph: Data) -> None:
-    calls: list[dict[str, Tensor]] = []
-
-    def model(x: Tensor, edge_index: Tensor, **rest: Tensor) -> Tensor:
-        calls.append(rest)
-        return x
-
-    predict(model, graph)  # type: ignore[arg-type]
-    graph.edge_attr = torch.ones(graph.num_edges, 2)
-    predict(model, graph)  # type: ignore[arg-type]
-    assert calls[0] == {}
-    assert calls[1]["edge_attr"] is graph.edge_attr
-
-
-def test_a_model_of_pyg_is_evaluated(graph: Data, make_model: Callable[[], nn.Module]) -> None:
-    assert set(evaluate(make_model(), graph)) == {
-        f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "metric")
+def test_all_metrics_of_the_task_are_there(
+    graph: Data, make_model: Callable[[], nn.Module]
+) -> None:
+    scores = evaluate(make_model(), graph)
+    whats = ("loss", "metric", "accuracy", "micro_f1", "macro_f1")
+    assert set(scores) == {
+        f"{split}_{what}" for split in ("train", "val", "test") for what in whats
     }
+    assert scores["val_metric"] == scores["val_accuracy"]
+    task = NodeTask(labels="multiclass", metric="macro_f1")
+    assert evaluate(make_model(), graph, task=task)["val_metric"] == scores["val_macro_f1"]
+
+
+def parts(graph: Data, count: int) -> list[Data]:
+    """The graph in pieces, each with the masks of its own nodes."""
+    pieces = []
+    for nodes in torch.arange(graph.num_nodes).tensor_split(count):
+        part = graph.clone()
+        own = torch.zeros(graph.num_nodes, dtype=torch.bool).index_fill(0, nodes, True)
+        for split in ("train", "val", "test"):
+            part[f"{split}_mask"] = graph[f"{split}_mask"] & own
+        pieces.append(part)
+    return pieces
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])
+def test_batches_add_up_to_the_whole(graph: Data, metric: Any) -> None:
+    model = Fixed(torch.randn(graph.num_nodes, 3))
+    task = NodeTask(labels="multiclass", metric=metric)
+    whole = evaluate(model, graph, task=task)
+    for batches in (parts(graph, 7), {split: [graph] for split in ("train", "val", "test")}):
+        assert evaluate(model, task=task, batches=batches) == pytest.approx(whole, rel=1e-6)
+
+
+def test_the_task_of_batches_is_guessed(graph: Data) -> None:
+    model = Fixed(torch.randn(graph.num_nodes, 3))
+    assert evaluate(model, batches=[graph]) == evaluate(model, graph)
+
+
+def test_loaders_are_always_asked_for_the_same_draws(graph: Data) -> None:
+    class Told(list[Data]):
+        epochs: ClassVar[list[int]] = []
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epochs.append(epoch)
+
+    task, model = NodeTask(labels="multiclass"), Fixed(torch.randn(graph.num_nodes, 3))
+    for _ in range(2):
+        evaluate(model, task=task, batches=Told([graph]))
+    assert Told.epochs == [0, 0]
+
+
+def test_nothing_to_evaluate_is_an_error(graph: Data) -> None:
+    model, task = Fixed(torch.zeros(1, 3)), NodeTask(labels="multiclass")
+    with pytest.raises(ValueError, match="'data' or 'batches' must be given"):
+        evaluate(model)
+    with pytest.raises(ValueError, match="'eval_batches' gave no batch"):
+        evaluate(model, task=task, batches=[])
+    with pytest.raises(ValueError, match="no batch in list"):
+        evaluate(model, batches=[])

@@ -4,16 +4,20 @@ import errno
 import os
 import pickle
 import resource
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from graphattn._core.files import temporary_name
 from graphattn.train import Report, RunFolder
 
 
@@ -70,7 +74,9 @@ def test_is_named_by_time_and_seed(tmp_path: Path) -> None:
     assert files(run) == {}
     time, seed = run.path.name.rsplit("-", 1)
     assert seed == "seed3"
-    assert len(time) == len("20260101-120000")
+    assert len(time) == len("20260101-120000Z")
+    written = datetime.strptime(time, "%Y%m%d-%H%M%SZ").replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - written) < timedelta(seconds=60)
 
 
 def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
@@ -83,6 +89,45 @@ def test_a_name_that_leads_elsewhere_is_an_error(tmp_path: Path, name: str) -> N
     with pytest.raises(ValueError, match="'name' must be a relative path below 'root', got"):
         RunFolder.create(tmp_path / "runs", name, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, "0/../../toy", None, True])
+def test_a_seed_that_is_none_is_an_error(tmp_path: Path, seed: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="'seed' must be"):
+        RunFolder.create(tmp_path / "runs", "toy", seed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_appears_with_its_config(tmp_path: Path) -> None:
+    folders = [RunFolder.create(tmp_path, "toy", 0, config={"a": k}) for k in range(12)]
+    assert [folder.read_config() for folder in folders] == [{"a": k} for k in range(12)]
+    assert len(list((tmp_path / "toy").iterdir())) == 12
+    for folder in folders:
+        assert stat.S_IMODE(folder.path.stat().st_mode) == stat.S_IMODE(
+            tmp_path.stat().st_mode | 0o55
+        )
+
+
+def test_a_config_that_can_not_be_written_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'config'"):
+        RunFolder.create(tmp_path, "toy", 0, config={"a": object()})
+    with pytest.raises(OSError, match="the disk may be full"), full_disk(10):
+        RunFolder.create(tmp_path, "toy", 0, config={"a": "x" * 9000})
+    assert list((tmp_path / "toy").iterdir()) == []
+
+
+def test_folders_that_a_killed_process_left_go_after_an_hour(tmp_path: Path) -> None:
+    (tmp_path / "toy").mkdir()
+    old, new, other = (
+        tmp_path / "toy" / name
+        for name in (temporary_name("run"), temporary_name("run"), "20200101-000000-seed0")
+    )
+    for folder in (old, new, other):
+        folder.mkdir()
+    for folder in (old, other):
+        os.utime(folder, (0, 0))
+    made = RunFolder.create(tmp_path, "toy", 0)
+    assert set((tmp_path / "toy").iterdir()) == {made.path, new, other}
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -158,8 +203,46 @@ def test_config_takes_plain_values_only(run: RunFolder, value: object) -> None:
 @pytest.mark.parametrize("text", ["a: [1", "- a", "!!python/object/apply:os.system ['true']"])
 def test_a_config_that_is_no_mapping_is_an_error(run: RunFolder, text: str) -> None:
     run.config_path.write_text(text)
-    with pytest.raises(ValueError, match=r"config\.yaml (is no valid YAML|must hold a mapping)"):
+    with pytest.raises(
+        ValueError, match=r"config\.yaml.*(no valid YAML|must hold a mapping|plain)"
+    ):
         run.read_config()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "resume.pt", "report.json", "model.safetensors"])
+def test_a_pipe_in_place_of_a_file_does_not_hang(run: RunFolder, name: str) -> None:
+    os.mkfifo(run.path / name)
+    readers = {
+        "config.yaml": run.read_config,
+        "resume.pt": run.read_resume,
+        "report.json": run.read_report,
+        "model.safetensors": lambda: run.load_weights(nn.Linear(2, 1)),
+    }
+    with pytest.raises(ValueError, match=f"{name} must be a regular file"):
+        readers[name]()
+
+
+def test_large_files_are_an_error(run: RunFolder) -> None:
+    for path, read in ((run.config_path, run.read_config), (run.report_path, run.read_report)):
+        path.write_bytes(b" " * (2**20 + 1))
+        with pytest.raises(ValueError, match="must have at most"):
+            read()
+
+
+def test_a_shared_list_is_no_alias(run: RunFolder) -> None:
+    shared = [1, 2]
+    run.write_config({"a": shared, "b": shared})
+    assert run.read_config() == {"a": [1, 2], "b": [1, 2]}
+
+
+def test_leftovers_are_removed(run: RunFolder) -> None:
+    run.write_config({})
+    (run.path / temporary_name("resume.pt")).write_bytes(b"half")
+    assert not run.is_empty
+    run.config_path.unlink()
+    assert run.is_empty
+    run.remove_leftovers()
+    assert files(run) == {}
 
 
 def test_metrics_read_back_exactly(run: RunFolder) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,3 +95,71 @@ def test_random_numbers_go_on_where_they_were() -> None:
     draw()
     set_random_state(saved)
     assert [draw() for _ in range(5)] == expected
+
+
+def first(state: dict[str, Any]) -> dict[str, Any]:
+    """What the optimiser keeps of the first parameter."""
+    return state["optimizer"]["state"][0]
+
+
+CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "epoch of text": (lambda s: s.update(epoch="3"), "'epoch' must be a whole number"),
+    "negative epoch": (lambda s: s.update(epoch=-1), "'epoch' must be 0 or more"),
+    "absurd epoch": (lambda s: s.update(epoch=10**9), "'epoch' must be at most 10, got"),
+    "no epoch": (lambda s: s.pop("epoch"), r"damaged: KeyError\('epoch'\)"),
+    "time": (lambda s: s.update(seconds=float("nan")), "'seconds' must be finite"),
+    "no rule": (lambda s: s.update(stopping={}), "the stopping state lacks monitor"),
+    "rule": (lambda s: s.update(stopping=[1]), "the stopping state lacks monitor"),
+    "best epoch": (lambda s: s["stopping"].update(best_epoch=9), "'best_epoch' must be at most 2"),
+    "long history": (lambda s: s.update(history=torch.zeros(3, 2)), "at most 2 rows"),
+    "flat history": (lambda s: s.update(history=torch.zeros(2)), "must have rows and columns"),
+    "history": (lambda s: s.update(history=None), "damaged"),
+    "NaN weight": (lambda s: s["model"]["0.weight"].fill_(torch.nan), "finite weights"),
+    "NaN best weight": (lambda s: s["best"]["0.bias"].fill_(torch.inf), "finite weights"),
+    "no best weights": (lambda s: s.update(best={}), "weights of another model"),
+    "shape": (lambda s: s["best"].update({"0.bias": torch.zeros(3)}), "'0.bias' is .3. in"),
+    "list": (lambda s: s["model"].update({"0.bias": [0.0, 0.0]}), "damaged"),
+    "moment": (lambda s: first(s)["exp_avg"].fill_(torch.nan), "exp_avg has not"),
+    "shape of a moment": (
+        lambda s: first(s).update(exp_avg=torch.zeros(7)),
+        "of shape .2, 3., got",
+    ),
+    "step": (lambda s: first(s).update(step=torch.tensor(torch.inf)), "step has not"),
+    "parameter": (lambda s: s["optimizer"]["state"].update({99: {}}), "4 parameters, got 99"),
+    "setting": (lambda s: s["optimizer"]["param_groups"][0].update(lr=float("nan")), "got lr nan"),
+    "groups": (lambda s: s["optimizer"].update(param_groups=[]), "groups of .4. parameters, got"),
+    "no optimiser": (lambda s: s.update(optimizer={}), r"damaged: KeyError\('param_groups'\)"),
+    "generators": (lambda s: s.update(random={}), r"damaged: KeyError\('torch'\)"),
+    "torch's": (lambda s: s["random"].update(torch=torch.zeros(3)), "damaged"),
+    "NumPy's": (lambda s: s["random"].update(numpy=(torch.zeros(3), 0, 0, 0.0)), "damaged"),
+    "Python's": (lambda s: s["random"].update(python=(3, (10**30,) * 625, None)), "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_an_impossible_state_is_an_error_in_one_sentence_and_changes_nothing(name: str) -> None:
+    change, text = CHANGES[name]
+    state = make_state()
+    for _ in range(2):
+        advance(state)
+    saved = through_a_file({"config": {"max_epochs": 10}, **state.state_dict()})
+    change(saved)
+    other = make_state()
+    before = through_a_file(other.state_dict())
+    with pytest.raises(ValueError, match=text) as info:
+        other.load_state_dict(saved, source="f")
+    assert str(info.value).startswith("f ")
+    assert "\n" not in str(info.value)
+    after = other.state_dict()
+    assert after["epoch"] == 0
+    assert all(torch.equal(after["model"][key], t) for key, t in before["model"].items())
+    assert str(after["optimizer"]) == str(before["optimizer"])
+
+
+def test_nothing_need_be_selected_yet() -> None:
+    """As in a checkpoint from before the first look at the validation set."""
+    state = make_state()
+    state.epoch = 1
+    other = make_state(seed=1)
+    other.load_state_dict(through_a_file(state.state_dict()), source="f")
+    assert (other.epoch, other.best, other.history) == (1, {}, [])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -103,3 +104,32 @@ def test_continues_from_its_state(monitor: Monitor, cut: int) -> None:
         expected = whole.update(epoch, loss=loss, metric=metric)
         assert first.update(epoch, loss=loss, metric=metric) == expected
     assert vars(first) == vars(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (None, "the stopping state lacks monitor, patience, best_epoch"),
+        ({"monitor": "metric"}, "'monitor' must be 'loss', got 'metric'"),
+        ({"patience": 10**9}, "'patience' must be 9, got 1000000000"),
+        ({"best_epoch": -1}, "'best_epoch' must be 0 or more"),
+        ({"best_epoch": 1.0}, "'best_epoch' must be a whole number"),
+        ({"wait": -(10**9)}, "'wait' must be 0 or more"),
+        ({"wait": None}, "'wait' must be a whole number"),
+        ({"selected_metric": math.nan}, "'selected_metric' must be a number, got nan"),
+        ({"selected_metric": "0.5"}, "'selected_metric' must be a number, got '0.5'"),
+        ({"_lowest_loss": math.nan}, "'_lowest_loss' must be a number, got nan"),
+        ({"_highest_metric": [1.0]}, "'_highest_metric' must be a number"),
+        ({"stop": True}, "the stopping state has an unknown 'stop'"),
+    ],
+)
+def test_an_impossible_state_is_an_error_and_changes_nothing(
+    change: dict[str, object] | None, text: str
+) -> None:
+    stopping = EarlyStopping("loss", 9)
+    stopping.update(1, loss=1.0, metric=0.5)
+    before = dict(vars(stopping))
+    state = {} if change is None else {**stopping.state_dict(), **change}
+    with pytest.raises((TypeError, ValueError), match=text):
+        stopping.load_state_dict(state)
+    assert vars(stopping) == before

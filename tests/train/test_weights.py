@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,35 @@ def test_another_model_is_an_error_that_says_what_differs(
 ) -> None:
     with pytest.raises(ValueError, match=f"^w holds weights of another model.*{text}"):
         check_weights(model, weights, source="w")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_parameter_that_is_not_finite_is_an_error(
+    weights: dict[str, Tensor], value: float
+) -> None:
+    weights["weight"][0, 1] = value
+    with pytest.raises(ValueError, match=r"^w must hold finite weights, but 'weight' has NaN"):
+        check_weights(nn.Linear(2, 1), weights, source="w")
+
+
+def test_a_buffer_may_be_infinite() -> None:
+    model = nn.Linear(2, 1)
+    model.register_buffer("mask", torch.full((2, 2), -torch.inf))
+    check_weights(model, model.state_dict(), source="w")
+
+
+@pytest.mark.parametrize("dtype", [torch.long, torch.bool, torch.complex64])
+def test_numbers_of_another_kind_are_an_error(
+    weights: dict[str, Tensor], dtype: torch.dtype
+) -> None:
+    weights["weight"] = weights["weight"].to(dtype)
+    with pytest.raises(
+        ValueError, match=r"^w must hold 'weight' as torch\.strided, torch\.float32, got"
+    ):
+        check_weights(nn.Linear(2, 1), weights, source="w")
+
+
+def test_a_pipe_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="must be a regular file"):
+        read_weights(tmp_path / "model.safetensors")

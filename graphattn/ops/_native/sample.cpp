@@ -3,7 +3,7 @@
 // Plain C interface. `graphattn_sample_*` makes a subgraph, of which the caller asks the sizes; he
 // copies it into arrays of his own and frees it. The definition is reference.py in
 // graphattn/ops/sample, and the result equals it exactly: every random number is a hash of (seed,
-// hop, node, draw), so neither the number of threads nor their schedule can change it.
+// hop, row, draw), so neither the number of threads nor their schedule can change it.
 
 #include <algorithm>
 #include <cstdint>
@@ -133,13 +133,13 @@ void draw_different(uint64_t key, int64_t k, int64_t start, int64_t degree, Set&
 
 // Positions of the neighbours of one node.
 template <typename Index>
-void draw_row(const Draws& draws, int64_t node, int64_t start, int64_t degree, Taken& taken,
+void draw_row(const Draws& draws, int64_t counter, int64_t start, int64_t degree, Taken& taken,
               Index* position) {
   if (draws.takes_all(degree)) {
     for (int64_t d = 0; d < degree; ++d) position[d] = static_cast<Index>(start + d);
     return;
   }
-  const uint64_t key = child(draws.key, node);
+  const uint64_t key = child(draws.key, counter);
   const int64_t k = draws.fan_out;
   if (draws.replace) {
     for (int64_t d = 0; d < k; ++d)
@@ -164,7 +164,13 @@ class Sampler {
     if (static_cast<int64_t>(number_.size()) < graph.num_nodes)
       number_.resize(static_cast<size_t>(graph.num_nodes), Index{-1});
     nodes_.assign(seeds, seeds + num_seeds);
-    for (int64_t i = 0; i < num_seeds; ++i) number_[seeds[i]] = static_cast<Index>(i);
+    for (int64_t i = 0; i < num_seeds; ++i) {
+      Index& number = number_[seeds[i]];
+      if (number < 0)
+        number = static_cast<Index>(i);
+      else
+        repeats_.push_back(i);
+    }
     first_.assign(1, 0);
     for (int64_t h = 0, begin = 0; h < num_hops; ++h) {
       const int64_t end = static_cast<int64_t>(nodes_.size());
@@ -197,6 +203,7 @@ class Sampler {
     hops_.clear();
     for (auto* buffer : {&nodes_, &source_, &position_, &start_, &degree_}) empty(*buffer);
     empty(first_);
+    empty(repeats_);
   }
 
  private:
@@ -222,6 +229,14 @@ class Sampler {
     for (int t = 0; t < threads; ++t) bad[t] = draw_rows(hop, draws, row[t], row[t + 1], taken[t]);
     const int64_t edge = *std::min_element(bad.begin(), bad.end());
     if (edge != kNone) throw Failure{kBadSource, position_[edge]};
+  }
+
+  // The counter of a row's random numbers: its node, and a number of its own for a seed that was
+  // there before.
+  int64_t counter(int64_t i) const {
+    const bool repeats = !repeats_.empty() && i <= repeats_.back() &&
+                         std::binary_search(repeats_.begin(), repeats_.end(), i);
+    return repeats ? graph_.num_nodes + i : static_cast<int64_t>(nodes_[i]);
   }
 
   // First row of a hop that begins with its edge number `edge` or later.
@@ -263,7 +278,7 @@ class Sampler {
     for (int64_t block = begin; block < end; block += kRows) {
       const int64_t last = std::min(block + kRows, end), asked = first_[block];
       for (int64_t i = block; i < last; ++i)
-        draw_row(draws, nodes_[i], start_[i - hop.begin], degree_[i - hop.begin], taken,
+        draw_row(draws, counter(i), start_[i - hop.begin], degree_[i - hop.begin], taken,
                  position + first_[i]);
       for (int64_t e = asked; e < first_[last]; ++e) GRAPHATTN_PREFETCH(graph_.col + position[e]);
       bad = std::min(bad, gather(drawn, asked));
@@ -302,6 +317,7 @@ class Sampler {
   std::vector<Hop> hops_;
   std::vector<Index> number_;  // local number of every node, -1 where it has none
   std::vector<Index> nodes_, source_, position_;
+  std::vector<int64_t> repeats_;       // places of seeds that were there before, rising
   std::vector<int64_t> first_;         // first edge of every expanded node, and the number of edges
   std::vector<Index> start_, degree_;  // where the neighbours of each node of this hop are
 };
@@ -344,7 +360,7 @@ void release(void* handle) {
 }  // namespace
 
 // Samples. The caller has checked that rowptr[0] = 0, rowptr[num_nodes] = num_edges, and that the
-// seeds are different nodes; entries in between are checked here, where they are read. Returns a
+// seeds are nodes; entries in between are checked here, where they are read. Returns a
 // Status: with kDone, `handle` is a subgraph to be freed; with kBadRow and kLongRow `place` is the
 // row, with kBadSource the position of the entry of `col`.
 #define GRAPHATTN_SAMPLE(SUFFIX, INDEX)                                                           \

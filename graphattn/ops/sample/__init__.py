@@ -12,7 +12,7 @@ from graphattn.ops.checks import check_shape, plain
 from graphattn.ops.sample import cpu, reference
 from graphattn.ops.sample.reference import NeighborSample
 
-__all__ = ["NeighborSample", "sample_neighbors"]
+__all__ = ["NeighborSample", "checked_fan_outs", "sample_neighbors"]
 
 _MOST = 2**31 - 1
 
@@ -43,7 +43,8 @@ def sample_neighbors(
         rowptr: First position of every destination, as :func:`graphattn.ops.build_csr` gives it for
             a square graph. Shape ``[N + 1]``, ``int32`` or ``int64``.
         col: Source of the edge at each position. Shape ``[E]``, dtype of ``rowptr``.
-        seeds: Different nodes. Shape ``[S]``, ``int32`` or ``int64``.
+        seeds: Nodes. Shape ``[S]``, ``int32`` or ``int64``. One that comes twice is a node of the
+            subgraph twice, each time with draws of its own; edges from it begin at the first.
         num_neighbors: Most neighbours to draw for a node in each hop; -1 takes all.
         replace: Draw with replacement: exactly so many edges for each node that has neighbours,
             some of them repeated.
@@ -55,7 +56,7 @@ def sample_neighbors(
 
     Raises:
         TypeError: If an argument has the wrong type or dtype.
-        ValueError: If a shape or value does not fit, a seed comes twice, or the rows are damaged.
+        ValueError: If a shape or value does not fit, or the rows are damaged.
 
     Example:
         >>> rowptr, col = torch.tensor([0, 2, 3, 3]), torch.tensor([1, 2, 2])
@@ -66,7 +67,7 @@ def sample_neighbors(
     rowptr, col, seeds = plain(rowptr, "rowptr"), plain(col, "col"), plain(seeds, "seeds")
     _check_graph(rowptr, col)
     _check_seeds(seeds, rowptr)
-    fan_outs = _checked_fan_outs(num_neighbors)
+    fan_outs = checked_fan_outs(num_neighbors)
     _check_draw(replace, seed)
     arguments = (rowptr, col, seeds.to(rowptr.dtype), fan_outs, replace, seed)
     if choose("sample_neighbors", rowptr.device.type).implementation == "cpu":
@@ -99,13 +100,9 @@ def _check_seeds(seeds: Tensor, rowptr: Tensor) -> None:
         raise TypeError(f"'seeds' must be on {rowptr.device} as 'rowptr' is, got {seeds.device}")
     if seeds.numel() == 0:
         return
-    ordered = seeds.sort().values
-    for bound in (int(ordered[0]), int(ordered[-1])):
+    for bound in (int(bound) for bound in seeds.aminmax()):
         if not 0 <= bound < rowptr.numel() - 1:
             raise ValueError(f"'seeds' must lie in [0, {rowptr.numel() - 1}), got {bound}")
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    if repeated.numel():
-        raise ValueError(f"'seeds' must be different nodes, got {int(repeated[0])} twice")
 
 
 def _check_index(name: str, index: Tensor) -> None:
@@ -118,7 +115,13 @@ def _check_index(name: str, index: Tensor) -> None:
     check_shape(index, name, (None,))
 
 
-def _checked_fan_outs(num_neighbors: Sequence[int]) -> list[int]:
+def checked_fan_outs(num_neighbors: Sequence[int]) -> list[int]:
+    """Check how many neighbours are drawn in each hop.
+
+    Raises:
+        TypeError: If it is no list of whole numbers.
+        ValueError: If it is empty, or a number is out of range.
+    """
     if not isinstance(num_neighbors, Sequence) or isinstance(num_neighbors, str):
         raise TypeError(f"'num_neighbors' must be a list of whole numbers, got {num_neighbors!r}")
     if len(num_neighbors) == 0:

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from graphattn.ops.sample.random import below, children, combine
 
-__all__ = ["LONGEST_ROW", "NeighborSample", "bad_row", "bad_source", "long_row", "sample_neighbors"]
+__all__ = [
+    "LONGEST_ROW",
+    "NeighborSample",
+    "bad_row",
+    "bad_source",
+    "draw",
+    "long_row",
+    "sample_neighbors",
+]
 
 LONGEST_ROW = 2**31 - 1
 """Most neighbours of a node from which some can be drawn."""
@@ -41,18 +49,22 @@ def sample_neighbors(
 ) -> NeighborSample:
     """See :func:`graphattn.ops.sample_neighbors`."""
     num_nodes = rowptr.numel() - 1
-    number = torch.full((num_nodes,), -1, device=rowptr.device)
-    number[seeds] = torch.arange(seeds.numel(), device=rowptr.device)
     nodes, hops = seeds.long(), []
+    place = torch.arange(seeds.numel(), device=rowptr.device)
+    number = _first_places(nodes, num_nodes)
+    # A seed that was there before is drawn for anew.
+    counter = torch.where(number[nodes] == place, nodes, num_nodes + place)
     sizes, begin = [seeds.numel()], 0
     for hop, fan_out in enumerate(num_neighbors):
-        row, position = _draw(rowptr, col, nodes[begin:], fan_out, replace, combine(seed, hop))
+        keys = children(combine(seed, hop), counter)
+        row, position = draw(rowptr, col, nodes[begin:], fan_out, replace, keys)
         source = col[position].long()
         _check_sources(source, position, num_nodes)
         dst, begin = begin + row, nodes.numel()
-        new = _first_met(source[number[source] < 0], num_nodes)
+        new = source[number[source] < 0]
+        new = new[_first_places(new, num_nodes)[new] == torch.arange(len(new), device=new.device)]
         number[new] = begin + torch.arange(new.numel(), device=rowptr.device)
-        nodes = torch.cat([nodes, new])
+        nodes, counter = torch.cat([nodes, new]), new
         sizes.append(new.numel())
         hops.append(torch.stack([number[source], dst, position]))
     src, dst, position = torch.cat(hops, dim=1).to(rowptr.dtype)
@@ -60,10 +72,22 @@ def sample_neighbors(
     return NeighborSample(nodes.to(rowptr.dtype), torch.stack([src, dst]), position, sizes, edges)
 
 
-def _draw(
-    rowptr: Tensor, col: Tensor, nodes: Tensor, fan_out: int, replace: bool, key: int
+def draw(
+    rowptr: Tensor, col: Tensor, nodes: Tensor, fan_out: int, replace: bool, keys: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Edges into ``nodes``: for each the place of its node in ``nodes``, and its position."""
+    """Draw edges into nodes.
+
+    Args:
+        rowptr: First position of every destination. Shape ``[N + 1]``.
+        col: Source of the edge at each position. Shape ``[E]``.
+        nodes: Destinations, which may repeat. Shape ``[R]``, ``int64``.
+        fan_out: Most edges of each; -1 takes all.
+        replace: Draw with replacement.
+        keys: Key of the random numbers of each, as :func:`children` gives them. Shape ``[R]``.
+
+    Returns:
+        The place in ``nodes`` of the destination of every edge, rising, and its position.
+    """
     start, end = rowptr[nodes].long(), rowptr[nodes + 1].long()
     degree = end - start
     _check_rows(nodes, start, end, col.numel())
@@ -74,9 +98,9 @@ def _draw(
     row = torch.repeat_interleave(count)
     place = torch.arange(row.numel(), device=row.device) - (count.cumsum(0) - count)[row]
     if not whole.all():
-        keys = children(key, nodes[~whole]).unsqueeze(1)
         picks = _with_replacement if replace else _without_replacement
-        place[~whole[row]] = picks(keys, degree[~whole].unsqueeze(1), fan_out).flatten()
+        few = keys[~whole].unsqueeze(1), degree[~whole].unsqueeze(1)
+        place[~whole[row]] = picks(*few, fan_out).flatten()
     return row, start[row] + place
 
 
@@ -100,11 +124,11 @@ def _without_replacement(key: Tensor, degree: Tensor, k: int) -> Tensor:
     return picks
 
 
-def _first_met(nodes: Tensor, num_nodes: int) -> Tensor:
-    """Different nodes of a list, in the order in which they come in it."""
+def _first_places(nodes: Tensor, num_nodes: int) -> Tensor:
+    """Where every node of the graph comes first in a list, and -1 where it does not come."""
     place = torch.arange(nodes.numel(), device=nodes.device)
-    first = place.new_full((num_nodes,), nodes.numel()).scatter_reduce(0, nodes, place, "amin")
-    return nodes[first[nodes] == place]
+    first = place.new_full((num_nodes,), -1)
+    return first.scatter_reduce(0, nodes, place, "amin", include_self=False)
 
 
 def _check_rows(nodes: Tensor, start: Tensor, end: Tensor, num_edges: int) -> None:

@@ -1,0 +1,23 @@
+"""What a model is trained for: how it is called, what is right, and what is counted."""
+
+from typing import TYPE_CHECKING
+
+from graphattn._core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from graphattn.tasks.calling import call_model
+    from graphattn.tasks.guessing import make_task
+    from graphattn.tasks.task import GraphTask, NodeTask, Task
+
+__all__ = ["GraphTask", "NodeTask", "Task", "call_model", "make_task"]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "GraphTask": "task",
+        "NodeTask": "task",
+        "Task": "task",
+        "call_model": "calling",
+        "make_task": "guessing",
+    },
+)
