@@ -22,23 +22,22 @@ class Eval:
     """Never use the network."""
 
     def run(self) -> int:
-        """Print loss and metric of the three splits."""
+        """Print loss and metrics of the three splits."""
         import pandas as pd
 
-        from graphattn.recipes import restore
+        from graphattn.recipes import make_batches, restore
         from graphattn.train import evaluate
 
         restored = restore(self.folder, root=self.root, offline=self.offline)
-        scores = evaluate(restored.model, restored.data)
-        table = pd.DataFrame(
-            {
-                "split": ["train", "val", "test"],
-                "loss": [f"{scores[f'{split}_loss']:.4f}" for split in ("train", "val", "test")],
-                "metric, %": [
-                    f"{100 * scores[f'{split}_metric']:.2f}" for split in ("train", "val", "test")
-                ],
-            }
+        made = make_batches(restored.experiment.sampling, restored.data, restored.seed)
+        scores = evaluate(
+            restored.model, restored.data, task=restored.task, batches=made.get("eval_batches")
         )
+        splits = ["train", "val", "test"]
+        columns = {"split": splits, "loss": [f"{scores[f'{split}_loss']:.4f}" for split in splits]}
+        for name in restored.task.metrics:
+            columns[f"{name}, %"] = [f"{100 * scores[f'{split}_{name}']:.2f}" for split in splits]
+        table = pd.DataFrame(columns)
         print(f"{restored.experiment.name}, seed {restored.seed}")
         print(table.to_string(index=False))
         return 0

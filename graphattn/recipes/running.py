@@ -34,8 +34,10 @@ from graphattn.data import (
 )
 from graphattn.recipes.batches import make_batches
 from graphattn.recipes.experiment import DataConfig, Experiment
+from graphattn.tasks import Task
 from graphattn.train import Report, RunFolder, fit
 from graphattn.train.device import make_fabric
+from graphattn.train.inputs import choose_task
 
 __all__ = [
     "Restored",
@@ -71,6 +73,8 @@ class Restored:
     """The network with the weights of the selected epoch, in evaluation mode, on the CPU."""
     data: Data
     """The prepared graph, with the split that the run's seed took."""
+    task: Task
+    """What was learnt."""
     experiment: Experiment
     """What was run."""
     seed: int
@@ -211,7 +215,7 @@ def restore(
     root: str | os.PathLike[str] | None = None,
     offline: bool = False,
 ) -> Restored:
-    """Everything about a finished run in one call: the model, its data and its settings.
+    """Everything about a finished run in one call: the model, its data, task and settings.
 
     No random state is touched.
 
@@ -250,7 +254,8 @@ def restore(
     with torch.random.fork_rng(devices=[]):
         model = _network(experiment, data)
     folder.load_weights(model)
-    return Restored(model.eval(), data, experiment, seed, folder)
+    task = choose_task(data, None, experiment.train, batched=False)
+    return Restored(model.eval(), data, task, experiment, seed, folder)
 
 
 def resume(

@@ -12,11 +12,14 @@ def test_gives_the_figures_of_the_report(graphattn: Callable[..., Any], tmp_path
     done = graphattn("eval", report.parent)
     assert done.status == 0, done.err
     figures = json.loads(report.read_text())
+    others = done.out.splitlines()[1].replace(", %", "").split()[3:]
+    assert "macro_f1" in others
     for split in ("train", "val", "test"):
         row = next(line for line in done.out.splitlines() if line.split()[:1] == [split])
         assert row.split()[1:] == [
             f"{figures[f'{split}_loss']:.4f}",
             f"{100 * figures[f'{split}_metric']:.2f}",
+            *[f"{100 * figures['metrics'][f'{split}_{name}']:.2f}" for name in others],
         ]
 
 

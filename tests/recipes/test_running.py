@@ -142,7 +142,8 @@ def test_restores_model_data_and_settings(experiment: Experiment, finished: Path
     weights = read_weights(restored.folder.weights_path)
     assert restored.model.state_dict().keys() == weights.keys()
     assert all(torch.equal(weights[k], v) for k, v in restored.model.state_dict().items())
-    scores = evaluate(restored.model, restored.data)
+    assert restored.task.name == "node multiclass"
+    scores = evaluate(restored.model, restored.data, task=restored.task)
     report = restored.folder.read_report()
     assert scores["test_metric"] == report.test_metric
     assert scores["test_loss"] == pytest.approx(report.test_loss)
