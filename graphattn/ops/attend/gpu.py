@@ -92,7 +92,6 @@ def forward(
     if len(pieces.row) > 0:
         part = empty((len(pieces.row), call.heads, call.channels), like, plan.accumulator)
         part_norm = empty((len(pieces.row), 2, call.heads), like, plan.accumulator)
-    rows = {"ptr": graph.rowptr, "col": graph.col, "edge": graph.edge}
     with torch.cuda.device_of(like):  # type: ignore[no-untyped-call]
         kernels.forward[len(pieces.row) + call.num_dst, plan.head_blocks](
             **plan.score,
@@ -100,7 +99,7 @@ def forward(
             **plan.sizes,
             **_piece_arguments(pieces),
             **plan.bias,
-            **rows,
+            **_row_arguments(call),
             **_sums_arguments(call),
             out=out,
             norm=norm,
@@ -129,9 +128,12 @@ def forward(
                 **plan.score,
                 **plan.sizes,
                 **_piece_arguments(pieces),
-                **rows,
+                **_row_arguments(call),
                 norm=norm,
                 alpha=alpha,
+                grad_alpha=None,
+                mean=None,
+                part=None,
             )
     return out, alpha, norm
 
@@ -153,12 +155,10 @@ def backward(
         norm: As it returned it.
         sums: As it left them.
         grad: Gradient of the sums, contiguous.
-        grad_alpha: That of the coefficients, which no kernel takes.
+        grad_alpha: That of the coefficients, contiguous.
         places: Not used: gradients get memory of their own.
     """
-    if grad_alpha is not None or grad is None:
-        raise NotImplementedError("Triton kernels don't differentiate coefficients")
-    plan, like = _plan(call, operands), grad
+    plan, like = _plan(call, operands), norm
     # Edges that do not count, of which there are some only with self-loops, stay zero.
     edge_x, edge_score = (
         None
@@ -171,25 +171,58 @@ def backward(
     if grad_score is None:
         grad_score = empty((call.graph.num_edges, call.heads), like, plan.accumulator)
     with torch.cuda.device_of(like):  # type: ignore[no-untyped-call]
-        record = _record(call, plan, sums, norm, grad)
-        grads = _by_source(call, plan, grad, record, grad_score, edge_x)
+        mean = _mean_of_rows(call, plan, norm, grad_alpha)
+        record = _record(call, plan, sums, norm, grad, mean)
+        grads = _by_source(call, plan, grad, grad_alpha, record, grad_score, edge_x)
         grads |= _by_destination(call, plan, grad_score)
     return [grads.get(0), grads.get(1), grads.get(2), edge_x, edge_score]
 
 
+def _mean_of_rows(
+    call: Call, plan: _Plan, norm: Tensor, grad_alpha: Tensor | None
+) -> Tensor | None:
+    """Sums of coefficient times its own gradient over every row. Shape ``[N_dst, H]``."""
+    from graphattn.ops.attend import gpu_kernels as kernels
+
+    if grad_alpha is None:
+        return None
+    mean = empty((call.num_dst, call.heads), norm, plan.accumulator)
+    pieces = call.graph.pieces(PIECE, by_source=False)
+    part = _room_for_pieces(pieces, mean, plan)
+    kernels.coefficients[len(pieces.row) + call.num_dst, plan.head_blocks](
+        **plan.score,
+        **plan.sizes,
+        **_piece_arguments(pieces),
+        **_row_arguments(call),
+        norm=norm,
+        alpha=None,
+        grad_alpha=grad_alpha,
+        mean=mean,
+        part=part,
+    )
+    _add_pieces(part, mean, pieces, plan)
+    return mean
+
+
 def _record(
-    call: Call, plan: _Plan, sums: Tensor | None, norm: Tensor, grad: Tensor
+    call: Call,
+    plan: _Plan,
+    sums: Tensor | None,
+    norm: Tensor,
+    grad: Tensor | None,
+    mean: Tensor | None,
 ) -> Tensor | None:
     from graphattn.ops.attend import gpu_kernels as kernels
 
     if not call.kernel.softmax:
         return None
     size, operands = _record_size(plan), plan.operands
-    record = empty((call.num_dst, size, call.heads), grad, plan.accumulator)
+    record = empty((call.num_dst, size, call.heads), norm, plan.accumulator)
     blocks = -(-call.num_dst // plan.sizes["BE"])
     kernels.record_rows[blocks, plan.head_blocks](
         sums=sums,
         grad=grad,
+        mean=mean,
         norm=norm,
         dst=operands.dst if size > 3 else None,
         record=record,
@@ -204,7 +237,8 @@ def _record(
 def _by_source(
     call: Call,
     plan: _Plan,
-    grad: Tensor,
+    grad: Tensor | None,
+    grad_alpha: Tensor | None,
     record: Tensor | None,
     grad_score: Tensor,
     grad_edge_x: Tensor | None,
@@ -213,7 +247,6 @@ def _by_source(
     from graphattn.ops.attend import gpu_kernels as kernels
 
     x, src = plan.operands.x, plan.operands.src
-    num_src, heads, channels = x.shape
     pieces = call.graph.pieces(PIECE, by_source=True)
     tptr, trow, position = call.graph.by_source
     grad_x, grad_src = (
@@ -223,10 +256,11 @@ def _by_source(
     part_x, part_src = (_room_for_pieces(pieces, operand, plan) for operand in (x, src))
     has_parameter = plan.formulas.d_parameter is not None
     rows = PARAMETER_ROWS if has_parameter else 1
-    programs = len(pieces.row) - (-num_src // rows)
+    programs = len(pieces.row) - (-call.num_src // rows)
     grad_parameter = None
     if has_parameter:
-        grad_parameter = empty((programs, heads, channels), x, plan.accumulator)
+        shape = (programs, call.heads, call.channels)
+        grad_parameter = empty(shape, grad_score, plan.accumulator)
     kernels.backward_sources[programs, plan.head_blocks](
         **plan.score,
         **plan.dropout,
@@ -234,6 +268,7 @@ def _by_source(
         **_piece_arguments(pieces),
         **_sums_arguments(call),
         grad=grad,
+        grad_alpha=grad_alpha,
         record=record,
         grad_score=grad_score,
         grad_x=grad_x,
@@ -246,7 +281,7 @@ def _by_source(
         trow=trow,
         positions=position,
         edge=call.graph.edge,
-        num_rows=num_src,
+        num_rows=call.num_src,
         RECORD=_record_size(plan),
         ROWS=rows,
     )
@@ -277,12 +312,10 @@ def _by_destination(call: Call, plan: _Plan, grad_score: Tensor) -> dict[int, Te
         **plan.score,
         **plan.sizes,
         **_piece_arguments(pieces),
+        **_row_arguments(call),
         grad_score=grad_score,
         grad=grad,
         part=part,
-        ptr=call.graph.rowptr,
-        col=call.graph.col,
-        edge=call.graph.edge,
     )
     _add_pieces(part, grad, pieces, plan)
     return {plan.slots["dst"]: grad}
@@ -388,6 +421,11 @@ def _piece_arguments(pieces: Pieces) -> dict[str, Any]:
         "num_pieces": len(pieces.row),
         "PIECE": PIECE,
     }
+
+
+def _row_arguments(call: Call) -> dict[str, Tensor]:
+    """The edges by destination."""
+    return {"ptr": call.graph.rowptr, "col": call.graph.col, "edge": call.graph.edge}
 
 
 def _sums_arguments(call: Call) -> dict[str, bool]:

@@ -387,6 +387,9 @@ def coefficients(
     formulas: Formulas,
     norm: tl.tensor,
     alpha: tl.tensor,
+    grad_alpha: tl.tensor,
+    mean: tl.tensor,
+    part: tl.tensor,
     ptr: tl.tensor,
     col: tl.tensor,
     edge: tl.tensor,
@@ -404,7 +407,11 @@ def coefficients(
     PIECE: tl.constexpr,
     ACC: tl.constexpr,
 ) -> None:
-    """Coefficients in the order of the edges, from the norms that :func:`forward` left."""
+    """Coefficients in the order of the edges, from the norms that :func:`forward` left.
+
+    They go to ``alpha``; with ``grad_alpha`` the mean over each row of what is given there for them
+    goes to ``mean``.
+    """
     head = tl.program_id(1) * BH + tl.arange(0, BH)
     channel = tl.arange(0, BC)
     item = tl.program_id(0)
@@ -414,6 +421,7 @@ def coefficients(
     inverse = _numbers(norm + H, i, 2 * H, head, always, H)
     dst = _operand(operands.dst, i, operands.dst_stride, head, channel, always, H, C, ACC, DST_WIDE)
     parameter = _operand(operands.parameter, i * 0, 0, head, channel, always, H, C, ACC, True)
+    sums = tl.zeros([BH], ACC)
     for start in range(begin, end, BE):
         position = start + tl.arange(0, BE)
         there = position < end
@@ -421,10 +429,19 @@ def coefficients(
         e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
         tiles = _entering(operands, dst, parameter, j, e, there, head, channel, SRC_WIDE, H, C, ACC)
         score = formulas.score(tiles, SETTING)
-        place = alpha + e[:, None] * H + head[None, :]
         mask = there[:, None] & (head < H)[None, :]
         # Beyond the row there is no score, and a large one would become infinite.
-        tl.store(place, tl.exp(tl.where(mask, score - shift, 0.0)) * inverse, mask=mask)
+        weight = tl.exp(tl.where(mask, score - shift, 0.0)) * inverse
+        if alpha is not None:
+            tl.store(alpha + e[:, None] * H + head[None, :], weight, mask=mask)
+        if grad_alpha is not None:
+            sums += tl.sum(weight * _numbers(grad_alpha, e, H, head, there, H), axis=0)
+    if grad_alpha is not None:
+        if piece_row is not None and item < num_pieces:
+            _store_operand(part, item, sums, head, channel, H, C, False)
+        else:
+            # Of hubs this writes zeros, which the sum of the pieces replaces.
+            _store_operand(mean, row, sums, head, channel, H, C, False)
 
 
 @triton.jit
@@ -508,6 +525,7 @@ def add_pieces(
 def record_rows(
     sums: tl.tensor,
     grad: tl.tensor,
+    mean: tl.tensor,
     norm: tl.tensor,
     dst: tl.tensor,
     record: tl.tensor,
@@ -524,19 +542,25 @@ def record_rows(
     """What backward gathers of a destination: its norm, <grad, sums> and, if narrow, its operand.
 
     They lie side by side, ``[N_dst, RECORD, H]``, so that an edge costs one or two cache lines.
-    The inner product is the sum over the row of coefficient times its gradient.
+    The inner product is the sum over the row of coefficient times its gradient; ``mean`` is that
+    of the gradients that are given of the coefficients themselves.
     """
     head = tl.program_id(1) * BH + tl.arange(0, BH)
     channel = tl.arange(0, BC)
     i = tl.program_id(0).to(tl.int64) * BE + tl.arange(0, BE)
     there = i < num_rows
-    total = _rows(sums, i, H * C, head, channel, there, H, C, ACC)
-    g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
+    inner = tl.zeros([BE, BH], ACC)
+    if grad is not None:
+        total = _rows(sums, i, H * C, head, channel, there, H, C, ACC)
+        g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
+        inner = tl.sum(g * total, axis=2)
+    if mean is not None:
+        inner += _numbers(mean, i, H, head, there, H)
     place = record + i[:, None] * (RECORD * H) + head[None, :]
     mask = there[:, None] & (head < H)[None, :]
     tl.store(place, _numbers(norm, i, 2 * H, head, there, H), mask=mask)
     tl.store(place + H, _numbers(norm + H, i, 2 * H, head, there, H), mask=mask)
-    tl.store(place + 2 * H, tl.sum(g * total, axis=2), mask=mask)
+    tl.store(place + 2 * H, inner, mask=mask)
     if dst is not None:
         tl.store(place + 3 * H, _numbers(dst, i, dst_stride, head, there, H), mask=mask)
 
@@ -547,6 +571,7 @@ def backward_sources(
     formulas: Formulas,
     seed: tl.tensor,
     grad: tl.tensor,
+    grad_alpha: tl.tensor,
     record: tl.tensor,
     grad_score: tl.tensor,
     grad_x: tl.tensor,
@@ -582,10 +607,11 @@ def backward_sources(
 ) -> None:
     """Gradients by source, over the transposed rows; coefficients are computed again.
 
-    Writes the gradients of the features, of the operands of sources and of ``edge_x``, and of the
-    scores: to the rows of the edges if there is an ``edge_score``, whose gradient they are, else to
-    the positions of the CSR. The gradient of a parameter is summed over the ``ROWS`` rows of a
-    program.
+    ``grad`` is the gradient of the sums, ``grad_alpha`` that of the coefficients before dropout;
+    one of them may be ``None``. Writes the gradients of the features, of the operands of sources
+    and of ``edge_x``, and of the scores: to the rows of the edges if there is an ``edge_score``,
+    whose gradient they are, else to the positions of the CSR. The gradient of a parameter is summed
+    over the ``ROWS`` rows of a program.
     """
     head = tl.program_id(1) * BH + tl.arange(0, BH)
     channel = tl.arange(0, BC)
@@ -604,7 +630,7 @@ def backward_sources(
     for item in range(item_begin, item_end):
         row, begin, end = _span(item, ptr, piece_row, piece_begin, num_pieces, PIECE)
         j, always = _one(row)
-        x = _rows(operands.x, j, operands.x_stride, head, channel, always, H, C, ACC)
+        x = _operand(operands.x, j, operands.x_stride, head, channel, always, H, C, ACC, True)
         src = _operand(
             operands.src, j, operands.src_stride, head, channel, always, H, C, ACC, SRC_WIDE
         )
@@ -618,11 +644,13 @@ def backward_sources(
             e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
             f = _operand(operands.edge_x, e, H * C, head, channel, there, H, C, ACC, True)
             r = _operand(operands.edge_score, e, H, head, channel, there, H, C, ACC, False)
-            g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
-            values = x
-            if EDGE_VALUES and f is not None:
-                values = x + f
-            d_weight = tl.sum(g * values, axis=2)
+            d_weight = tl.zeros([BE, BH], ACC)
+            if grad is not None:
+                g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
+                values = x
+                if EDGE_VALUES and f is not None:
+                    values = x + f
+                d_weight = tl.sum(g * values, axis=2)
             dst = None
             if DST_WIDE:
                 dst = _rows(operands.dst, i, operands.dst_stride, head, channel, there, H, C, ACC)
@@ -642,6 +670,8 @@ def backward_sources(
                     factor = _dropout_factor(seed, counter, threshold, scale)
                     weight = alpha * factor
                     d_weight *= factor
+                if grad_alpha is not None:
+                    d_weight += _numbers(grad_alpha, e, H, head, there, H)
                 d_score = alpha * (d_weight - mean)
             else:
                 weight, d_score = score, d_weight
@@ -656,7 +686,8 @@ def backward_sources(
                 d_score,
                 mask=there[:, None] & (head < H)[None, :],
             )
-            d_x += tl.sum(weight[:, :, None] * g, axis=0)
+            if grad is not None:
+                d_x += tl.sum(weight[:, :, None] * g, axis=0)
             if formulas.d_src is not None:
                 d_operand = formulas.d_src(d_score, tiles, SETTING)
                 if operands.src is None:
@@ -666,7 +697,7 @@ def backward_sources(
             if formulas.d_parameter is not None:
                 d_parameter += tl.sum(formulas.d_parameter(d_score, tiles, SETTING), axis=0)
             if grad_edge_x is not None:
-                if EDGE_VALUES:
+                if EDGE_VALUES and grad is not None:
                     d_operand += weight[:, :, None] * g
                 inside = (head < H)[None, :, None] & (channel < C)[None, None, :]
                 offset = e[:, None, None] * (H * C) + head[None, :, None] * C
@@ -676,12 +707,14 @@ def backward_sources(
                     mask=there[:, None, None] & inside,
                 )
         if piece_row is not None and item < num_pieces:
-            _store_row(part_x, item, d_x, head, channel, H, C)
+            if operands.x is not None:
+                _store_row(part_x, item, d_x, head, channel, H, C)
             if operands.src is not None:
                 _store_operand(part_src, item, d_src, head, channel, H, C, SRC_WIDE)
         else:
             # Of hubs this writes zeros, which the sum of the pieces replaces.
-            _store_row(grad_x, row, d_x, head, channel, H, C)
+            if operands.x is not None:
+                _store_row(grad_x, row, d_x, head, channel, H, C)
             if operands.src is not None:
                 _store_operand(grad_src, row, d_src, head, channel, H, C, SRC_WIDE)
     if formulas.d_parameter is not None:
