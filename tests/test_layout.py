@@ -18,7 +18,9 @@ import graphattn
 TESTS = Path(__file__).parent
 PACKAGE = Path(graphattn.__file__).parent
 # The native library looks like an extension module; kernels import triton, which need not be there.
-LEFT_OUT = ("libgraphattn", "gpu_kernels") if find_spec("triton") is None else ("libgraphattn",)
+LEFT_OUT: tuple[str, ...] = ("libgraphattn",)
+if find_spec("triton") is None:
+    LEFT_OUT += ("gpu_kernels", "gpu_scores")
 MODULES = sorted(
     module.name
     for module in walk_packages(graphattn.__path__, prefix="graphattn.")

@@ -20,6 +20,7 @@ from graphattn.ops import (
     GATv2Score,
     GivenScore,
     attend,
+    attention_weights,
     spmm,
 )
 from graphattn.ops._dispatch import Choice
@@ -75,8 +76,9 @@ def solve(kind: str, dtype: torch.dtype, *, heads: int, channels: int, optional:
     if optional:
         options |= {"dropout": 0.6, "seed": torch.tensor([3]), "bias": wide(dtype=accumulator)}
     attend(src, score, edges, **options).sum().backward()
-    with torch.no_grad():
-        attend(src, score, edges, return_weights=True, **options)
+    out, alpha = attend(src, score, edges, return_weights=True, **options)
+    (out.sum() + alpha.sum()).backward()
+    attention_weights(score, edges, num_dst=nodes).sum().backward()
 
 
 def main() -> None:

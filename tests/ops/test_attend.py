@@ -23,13 +23,15 @@ from graphattn.ops import (
     GATScore,
     GATv2Score,
     GivenScore,
+    Score,
     _native,
     _triton,
     attend,
+    attention_weights,
     spmm,
     use_implementation,
 )
-from graphattn.ops.attend import cpu, gpu
+from graphattn.ops.attend import cpu, gpu, node
 
 NO_NATIVE = pytest.mark.skipif(_native.why_missing() is not None, reason="no native library")
 # With a CUDA device `tests/gpu` runs them on that.
@@ -305,6 +307,87 @@ def test_hubs_are_worked_on_in_pieces(
         got = given.solve(implementation, torch.float64)
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, rtol=1e-10, atol=1e-10)
+
+
+SCORES: dict[str, Callable[[dict[str, Tensor]], Score]] = {
+    "gat": lambda t: GATScore(t["src"], t["dst"], t["edge"]),
+    "gatv2": lambda t: GATv2Score(t["src"], t["dst"], t["att"], t["edge_x"]),
+    "dot": lambda t: DotScore(t["query"], t["key"], t["edge_x"], t["edge_score"]),
+    "given": lambda t: GivenScore(t["score"]),
+}
+Weighted = Callable[[dict[str, Tensor]], tuple[Tensor | None, Tensor]]
+
+
+def weighted(given: Problem, name: str, *, alone: bool) -> Weighted:
+    """Sums and coefficients of operands, or the coefficients alone."""
+    if not alone:
+        return lambda t: given.op.run(**t, **given.options, return_weights=True)
+    names = ("edge_index", "num_dst", "num_self_loops")
+    options = {k: v for k, v in given.options.items() if k in names}
+    return lambda t: (None, attention_weights(SCORES[name](t), **options))
+
+
+def gradients(given: Problem, run: Weighted, implementation: str) -> dict[str, Tensor]:
+    operands = {k: t.clone().requires_grad_() for k, t in given.operands.items()}
+    torch.manual_seed(2)
+    with use_implementation(implementation):
+        out, alpha = run(operands)
+    loss = (alpha * torch.randn(alpha.shape).to(alpha)).sum()
+    if out is not None:
+        loss = loss + (out * given.cotangent.to(out)).sum()
+    loss.backward()
+    return {k: t.grad for k, t in operands.items() if t.grad is not None}
+
+
+every_score = pytest.mark.parametrize("name", SCORES)
+together_and_alone = pytest.mark.parametrize("alone", [False, True])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@together_and_alone
+@every_score
+@every_fast_path
+def test_gradients_of_coefficients(
+    implementation: str,
+    name: str,
+    alone: bool,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Rows and columns that are cut and some that are not, heads that are shared out.
+    for constant, value in (("PIECE", 4), ("WIDEST", 4)):
+        monkeypatch.setattr(gpu, constant, value)
+    edges = torch.stack([torch.arange(16) % 5, torch.arange(16) // 4 % 3])
+    edges[:, 10:] = torch.tensor([[4], [1]])
+    given = problem(OPS[name], edges, 5, 4, channels=3, dtype=dtype)
+    doubled = given._replace(operands={k: t.double() for k, t in given.operands.items()})
+    expected = gradients(doubled, weighted(doubled, name, alone=alone), "reference")
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("these are the gradients of the definition")
+
+    monkeypatch.setattr(node, "gradients_by_definition", refuse)
+    got = gradients(given, weighted(given, name, alone=alone), implementation)
+    assert got.keys() == expected.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(
+            got[key].double(), value, **TOLERANCE[dtype], msg=lambda text, key=key: f"{key}: {text}"
+        )
+
+
+@together_and_alone
+@every_score
+@every_fast_path
+def test_compiled_gradients_of_coefficients(implementation: str, name: str, alone: bool) -> None:
+    torch._dynamo.reset()
+    given = problem(OPS[name], *few_edges(implementation))
+    run = weighted(given, name, alone=alone)
+    expected = gradients(given, run, "reference")
+    compiled = torch.compile(run, fullgraph=True, dynamic=True, backend="aot_eager")
+    got = gradients(given, compiled, implementation)
+    assert got.keys() == expected.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(got[key], value, msg=lambda text, key=key: f"{key}: {text}")
 
 
 @every_op

@@ -1,4 +1,4 @@
-"""Triton form of the fused attention ops, over ``gpu_kernels``.
+"""Triton form of the fused attention ops, over ``gpu_kernels`` and ``gpu_scores``.
 
 The host waits for the device when a graph is new, and then no more. The constants are reasoned, not
 tuned: no GPU has been measured yet. Nothing is tuned at run time, which would cost time and make
@@ -16,6 +16,8 @@ from torch import Tensor
 from graphattn.ops.graph import Graph, Pieces
 
 if TYPE_CHECKING:
+    from graphattn.ops.attend.gpu_kernels import Operands
+    from graphattn.ops.attend.gpu_scores import Formulas
     from graphattn.ops.attend.node import Call
 
 __all__ = ["PIECE", "backward", "empty", "forward"]
@@ -32,9 +34,9 @@ EDGES = (4, 32)
 """Fewest and most edges of a tile: most rows of real graphs have tens."""
 WIDEST = 1024
 """Entries of a row that one program takes; wider ones are shared out by heads."""
-ATT_ROWS = 8
-"""Sources whose contributions to gatv2's ``att`` one program sums: an eighth of a row of features
-each is written for them."""
+PARAMETER_ROWS = 8
+"""Sources whose contributions to a parameter one program sums: an eighth of a row of features each
+is written for them."""
 
 
 def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype, *, zero: bool = False) -> Tensor:
@@ -54,8 +56,12 @@ class _Plan(NamedTuple):
     """What all launches of a call share."""
 
     graph: Graph
-    operands: dict[str, Any]
-    strides: dict[str, int]
+    operands: Operands
+    formulas: Formulas
+    slots: dict[str, int]
+    """Place in the call of the operands of sources and destinations, and of a parameter."""
+    score: dict[str, Any]
+    """Arguments of all kernels that compute scores."""
     bias: dict[str, Any]
     dropout: dict[str, Any]
     sizes: dict[str, Any]
@@ -80,23 +86,21 @@ def forward(
     out = alpha = part = part_norm = None
     if call.wants_out:
         out = empty((call.num_dst, call.heads, call.channels), like, call.out_dtype)
-    norm = empty((call.num_dst, 2, call.heads), like, plan.accumulator)
+    norm_shape = (call.num_dst, 2, call.heads) if call.kernel.softmax else (0,)
+    norm = empty(norm_shape, like, plan.accumulator)
     pieces = graph.pieces(PIECE, by_source=False)
     if len(pieces.row) > 0:
         part = empty((len(pieces.row), call.heads, call.channels), like, plan.accumulator)
         part_norm = empty((len(pieces.row), 2, call.heads), like, plan.accumulator)
-    rows = {"ptr": graph.rowptr, "col": graph.col, "edge": graph.edge}
-    score = {"KIND": call.kernel.name, "SETTING": float(call.setting)}
     with torch.cuda.device_of(like):  # type: ignore[no-untyped-call]
         kernels.forward[len(pieces.row) + call.num_dst, plan.head_blocks](
-            **plan.operands,
-            **plan.strides,
+            **plan.score,
             **plan.dropout,
             **plan.sizes,
             **_piece_arguments(pieces),
             **plan.bias,
-            **rows,
-            **score,
+            **_row_arguments(call),
+            **_sums_arguments(call),
             out=out,
             norm=norm,
             sums_out=sums,
@@ -121,14 +125,15 @@ def forward(
             shape = (graph.num_rows, call.heads)
             alpha = empty(shape, like, plan.accumulator, zero=call.num_self_loops > 0)
             kernels.coefficients[len(pieces.row) + call.num_dst, plan.head_blocks](
-                **plan.operands,
-                **plan.strides,
+                **plan.score,
                 **plan.sizes,
                 **_piece_arguments(pieces),
-                **rows,
-                **score,
+                **_row_arguments(call),
                 norm=norm,
                 alpha=alpha,
+                grad_alpha=None,
+                mean=None,
+                part=None,
             )
     return out, alpha, norm
 
@@ -150,12 +155,10 @@ def backward(
         norm: As it returned it.
         sums: As it left them.
         grad: Gradient of the sums, contiguous.
-        grad_alpha: That of the coefficients, which no kernel takes.
+        grad_alpha: That of the coefficients, contiguous.
         places: Not used: gradients get memory of their own.
     """
-    if grad_alpha is not None or grad is None:
-        raise NotImplementedError("Triton kernels don't differentiate coefficients")
-    plan, like = _plan(call, operands), grad
+    plan, like = _plan(call, operands), norm
     # Edges that do not count, of which there are some only with self-loops, stay zero.
     edge_x, edge_score = (
         None
@@ -168,31 +171,63 @@ def backward(
     if grad_score is None:
         grad_score = empty((call.graph.num_edges, call.heads), like, plan.accumulator)
     with torch.cuda.device_of(like):  # type: ignore[no-untyped-call]
-        record = _record(call, plan, sums, norm, grad)
-        grads = _by_source(call, plan, grad, record, grad_score, edge_x)
+        mean = _mean_of_rows(call, plan, norm, grad_alpha)
+        record = _record(call, plan, sums, norm, grad, mean)
+        grads = _by_source(call, plan, grad, grad_alpha, record, grad_score, edge_x)
         grads |= _by_destination(call, plan, grad_score)
     return [grads.get(0), grads.get(1), grads.get(2), edge_x, edge_score]
 
 
+def _mean_of_rows(
+    call: Call, plan: _Plan, norm: Tensor, grad_alpha: Tensor | None
+) -> Tensor | None:
+    """Sums of coefficient times its own gradient over every row. Shape ``[N_dst, H]``."""
+    from graphattn.ops.attend import gpu_kernels as kernels
+
+    if grad_alpha is None:
+        return None
+    mean = empty((call.num_dst, call.heads), norm, plan.accumulator)
+    pieces = call.graph.pieces(PIECE, by_source=False)
+    part = _room_for_pieces(pieces, mean, plan)
+    kernels.coefficients[len(pieces.row) + call.num_dst, plan.head_blocks](
+        **plan.score,
+        **plan.sizes,
+        **_piece_arguments(pieces),
+        **_row_arguments(call),
+        norm=norm,
+        alpha=None,
+        grad_alpha=grad_alpha,
+        mean=mean,
+        part=part,
+    )
+    _add_pieces(part, mean, pieces, plan)
+    return mean
+
+
 def _record(
-    call: Call, plan: _Plan, sums: Tensor | None, norm: Tensor, grad: Tensor
+    call: Call,
+    plan: _Plan,
+    sums: Tensor | None,
+    norm: Tensor,
+    grad: Tensor | None,
+    mean: Tensor | None,
 ) -> Tensor | None:
     from graphattn.ops.attend import gpu_kernels as kernels
 
-    size = call.kernel.record
-    if size == 0:
+    if not call.kernel.softmax:
         return None
-    record = empty((call.num_dst, size, call.heads), grad, plan.accumulator)
+    size, operands = _record_size(plan), plan.operands
+    record = empty((call.num_dst, size, call.heads), norm, plan.accumulator)
     blocks = -(-call.num_dst // plan.sizes["BE"])
     kernels.record_rows[blocks, plan.head_blocks](
         sums=sums,
         grad=grad,
+        mean=mean,
         norm=norm,
-        second=plan.operands["second"],
+        dst=operands.dst if size > 3 else None,
         record=record,
-        second_stride=plan.strides["second_stride"],
+        dst_stride=operands.dst_stride,
         num_rows=call.num_dst,
-        KIND=call.kernel.name,
         RECORD=size,
         **plan.sizes,
     )
@@ -202,7 +237,8 @@ def _record(
 def _by_source(
     call: Call,
     plan: _Plan,
-    grad: Tensor,
+    grad: Tensor | None,
+    grad_alpha: Tensor | None,
     record: Tensor | None,
     grad_score: Tensor,
     grad_edge_x: Tensor | None,
@@ -210,92 +246,93 @@ def _by_source(
     """Gradients of node operands by their place in the call; fills those of scores and edges."""
     from graphattn.ops.attend import gpu_kernels as kernels
 
-    x, first = plan.operands["x"], plan.operands["first"]
-    num_src, heads, channels = x.shape
+    x, src = plan.operands.x, plan.operands.src
     pieces = call.graph.pieces(PIECE, by_source=True)
     tptr, trow, position = call.graph.by_source
-    grads = {0: empty(x.shape, x, x.dtype)}
-    if call.kernel.name in ("gat", "dot"):
-        grads[1] = empty(first.shape, x, first.dtype)
-    parts = {
-        k: empty((len(pieces.row), *found.shape[1:]), x, plan.accumulator)
-        for k, found in grads.items()
-        if len(pieces.row) > 0
-    }
-    rows = ATT_ROWS if call.kernel.name == "gatv2" else 1
-    programs = len(pieces.row) - (-num_src // rows)
-    grad_att = None
-    if call.kernel.name == "gatv2":
-        grad_att = empty((programs, heads, channels), x, plan.accumulator)
+    grad_x, grad_src = (
+        None if operand is None else empty(operand.shape, operand, operand.dtype)
+        for operand in (x, src)
+    )
+    part_x, part_src = (_room_for_pieces(pieces, operand, plan) for operand in (x, src))
+    has_parameter = plan.formulas.d_parameter is not None
+    rows = PARAMETER_ROWS if has_parameter else 1
+    programs = len(pieces.row) - (-call.num_src // rows)
+    grad_parameter = None
+    if has_parameter:
+        shape = (programs, call.heads, call.channels)
+        grad_parameter = empty(shape, grad_score, plan.accumulator)
     kernels.backward_sources[programs, plan.head_blocks](
-        **plan.operands,
-        **plan.strides,
+        **plan.score,
         **plan.dropout,
         **plan.sizes,
         **_piece_arguments(pieces),
+        **_sums_arguments(call),
         grad=grad,
+        grad_alpha=grad_alpha,
         record=record,
         grad_score=grad_score,
-        grad_x=grads[0],
-        grad_first=grads.get(1),
-        grad_att=grad_att,
+        grad_x=grad_x,
+        grad_src=grad_src,
+        grad_parameter=grad_parameter,
         grad_edge_x=grad_edge_x,
-        part_x=parts.get(0),
-        part_first=parts.get(1),
+        part_x=part_x,
+        part_src=part_src,
         ptr=tptr,
         trow=trow,
         positions=position,
         edge=call.graph.edge,
-        num_rows=num_src,
-        KIND=call.kernel.name,
-        SETTING=float(call.setting),
-        RECORD=call.kernel.record,
+        num_rows=call.num_src,
+        RECORD=_record_size(plan),
         ROWS=rows,
     )
-    for k, part in parts.items():
-        _add_pieces(part, grads[k], pieces, plan)
-    if grad_att is not None:
-        grads[2] = grad_att.sum(dim=0)
+    grads = {}
+    for place, grad_node, part in (
+        (0, grad_x, part_x),
+        (plan.slots.get("src"), grad_src, part_src),
+    ):
+        if place is not None and grad_node is not None:
+            _add_pieces(part, grad_node, pieces, plan)
+            grads[place] = grad_node
+    if grad_parameter is not None:
+        grads[plan.slots["parameter"]] = grad_parameter.sum(dim=0)
     return grads
 
 
 def _by_destination(call: Call, plan: _Plan, grad_score: Tensor) -> dict[int, Tensor]:
-    """The same for operands of destinations."""
+    """The same for the operand of destinations."""
     from graphattn.ops.attend import gpu_kernels as kernels
 
-    place = {"gat": 2, "gatv2": 1, "dot": 2}.get(call.kernel.name)
-    if place is None:
+    operand = plan.operands.dst
+    if operand is None:
         return {}
-    operand = plan.operands["second" if place == 2 else "first"]
     grad = empty(operand.shape, operand, operand.dtype)
     pieces = call.graph.pieces(PIECE, by_source=False)
-    part = None
-    if len(pieces.row) > 0:
-        part = empty((len(pieces.row), *operand.shape[1:]), operand, plan.accumulator)
-    names = ("x", "first", "second", "edge_x")
+    part = _room_for_pieces(pieces, operand, plan)
     kernels.backward_destinations[len(pieces.row) + call.num_dst, plan.head_blocks](
-        **{name: plan.operands[name] for name in names},
-        **{name: plan.strides[name] for name in ("x_stride", "first_stride")},
+        **plan.score,
         **plan.sizes,
         **_piece_arguments(pieces),
+        **_row_arguments(call),
         grad_score=grad_score,
         grad=grad,
         part=part,
-        ptr=call.graph.rowptr,
-        col=call.graph.col,
-        edge=call.graph.edge,
-        KIND=call.kernel.name,
-        SETTING=float(call.setting),
-        BY_EDGE=plan.operands["edge_score"] is not None,
     )
-    if part is not None:
-        _add_pieces(part, grad, pieces, plan)
-    return {place: grad}
+    _add_pieces(part, grad, pieces, plan)
+    return {plan.slots["dst"]: grad}
 
 
-def _add_pieces(part: Tensor, out: Tensor, pieces: Pieces, plan: _Plan) -> None:
+def _room_for_pieces(pieces: Pieces, like: Tensor | None, plan: _Plan) -> Tensor | None:
+    """Memory for partial rows of a gradient, if rows are cut at all."""
+    if like is None or len(pieces.row) == 0:
+        return None
+    return empty((len(pieces.row), *like.shape[1:]), like, plan.accumulator)
+
+
+def _add_pieces(part: Tensor | None, out: Tensor, pieces: Pieces, plan: _Plan) -> None:
     from graphattn.ops.attend import gpu_kernels as kernels
 
+    if part is None:
+        return
     width = part[0].numel()
     block = min(_power_of_two(width), 256)
     kernels.add_pieces[len(pieces.hub), -(-width // block)](
@@ -313,22 +350,42 @@ def _add_pieces(part: Tensor, out: Tensor, pieces: Pieces, plan: _Plan) -> None:
 def _plan(call: Call, operands: Sequence[Tensor | None]) -> _Plan:
     import triton.language as tl
 
-    *nodes, edge_x, edge_score, bias = operands
+    from graphattn.ops.attend.gpu_kernels import Operands
+    from graphattn.ops.attend.gpu_scores import FORMULAS
+
+    x, _, _, edge_x, edge_score, bias = operands
+    slots = {}
+    for slot, name in enumerate(call.kernel.nodes, start=1):
+        end = call.score.layout[name].split()[0]
+        slots[end if end in ("src", "dst") else "parameter"] = slot
+    src, dst, parameter = (
+        operands[slots[role]] if role in slots else None for role in ("src", "dst", "parameter")
+    )
+    formulas = FORMULAS[call.kernel.name]
     BC = _power_of_two(call.channels)
     BH = min(_power_of_two(call.heads), max(WIDEST // BC, 1))
     tile = TILE if call.dtype == torch.float32 else TILE // 2
     BE = min(max(tile // (BH * BC), EDGES[0]), EDGES[1])
-    names = ("x", "first", "second")
+    taken = Operands(
+        x,
+        src,
+        dst,
+        parameter,
+        edge_x,
+        edge_score,
+        *(0 if node is None else node.stride(0) for node in (x, src, dst)),
+    )
     return _Plan(
         graph=call.graph,
-        operands={
-            **dict(zip(names, nodes, strict=True)),
-            "edge_x": edge_x,
-            "edge_score": edge_score,
-        },
-        strides={
-            f"{name}_stride": 0 if node is None else node.stride(0)
-            for name, node in zip(names, nodes, strict=True)
+        operands=taken,
+        formulas=formulas,
+        slots=slots,
+        score={
+            "operands": taken,
+            "formulas": formulas,
+            "SETTING": float(call.setting),
+            "SRC_WIDE": src is not None and src.dim() == 3,
+            "DST_WIDE": dst is not None and dst.dim() == 3,
         },
         bias={
             "bias": bias,
@@ -364,6 +421,21 @@ def _piece_arguments(pieces: Pieces) -> dict[str, Any]:
         "num_pieces": len(pieces.row),
         "PIECE": PIECE,
     }
+
+
+def _row_arguments(call: Call) -> dict[str, Tensor]:
+    """The edges by destination."""
+    return {"ptr": call.graph.rowptr, "col": call.graph.col, "edge": call.graph.edge}
+
+
+def _sums_arguments(call: Call) -> dict[str, bool]:
+    """What sums are made of, beside the values of sources."""
+    return {"SOFTMAX": call.kernel.softmax, "EDGE_VALUES": call.score.value_edge_x is not None}
+
+
+def _record_size(plan: _Plan) -> int:
+    """Numbers per destination and head in a record: a narrow operand stands beside the others."""
+    return 3 if plan.operands.dst is None or plan.score["DST_WIDE"] else 4
 
 
 def _power_of_two(n: int) -> int:

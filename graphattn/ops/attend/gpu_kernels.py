@@ -9,29 +9,25 @@ Rows of more than ``PIECE`` edges are cut into pieces, each the work of a progra
 come first in the grid, since they take longest. Their results go to ``part``, from where
 :func:`combine` or :func:`add_pieces` takes them in order.
 
+What a score is, the kernels are told: they load the tiles of all its operands, and functions of
+``gpu_scores`` make scores and gradients of them.
+
 Sizes: ``H`` heads and ``C`` channels; ``BE``, ``BH`` and ``BC`` edges, heads and channels of a
-tile. ``ACC`` is the type in which everything is computed. Operands by ``KIND``, ``x`` always being
-the features to sum:
-
-======= ======================= ==================== ===========================================
-KIND    first                   second               score
-======= ======================= ==================== ===========================================
-gat     ``[N_src, H]``          ``[N_dst, H]``       leaky_relu(first + second + edge_score)
-gatv2   ``[N_dst, H, C]``       ``[H, C]``           <second, leaky_relu(x + first + edge_x)>
-dot     ``[N_src, H, C]``       ``[N_dst, H, C]``    setting <second, first + edge_x> + edge_score
-given                                                edge_score
-spmm                                                 edge_score is the weight itself
-======= ======================= ==================== ===========================================
-
-Operands that are not there are ``None``, which the compiler sees.
+tile. ``ACC`` is the type in which everything is computed; ``SRC_WIDE`` and ``DST_WIDE`` say which
+operands have channels. Operands that are not there are ``None``, which the compiler sees.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import triton
 import triton.language as tl
 
+from graphattn.ops.attend.gpu_scores import Formulas, Tiles
+
 __all__ = [
+    "Operands",
     "add_pieces",
     "backward_destinations",
     "backward_sources",
@@ -43,6 +39,29 @@ __all__ = [
 
 # A kernel is compiled anew when these change, not when they take a value such as 1 or 16.
 _NUMBERS = ["num_pieces", "num_rows", "threshold"]
+
+
+class Operands(NamedTuple):
+    """What a score and the sums take, in memory: pointers, and the steps from row to row."""
+
+    x: Any
+    """Features of sources, to be summed. Shape ``[N_src, H, C]``."""
+    src: Any
+    """What the score takes of sources besides. Shape ``[N_src, H, C]`` or ``[N_src, H]``."""
+    dst: Any
+    """What it takes of destinations. Shape ``[N_dst, H, C]`` or ``[N_dst, H]``."""
+    parameter: Any
+    """The same for all edges. Shape ``[H, C]``."""
+    edge_x: Any
+    """In the order of the edges, as the next. Shape ``[E, H, C]``."""
+    edge_score: Any
+    """Shape ``[E, H]``."""
+    x_stride: int
+    """Numbers from row to row; the others without one are contiguous."""
+    src_stride: int
+    """The same."""
+    dst_stride: int
+    """The same."""
 
 
 @triton.jit
@@ -78,6 +97,56 @@ def _numbers(
 
 
 @triton.jit
+def _operand(
+    base: tl.tensor,
+    index: tl.tensor,
+    stride: tl.tensor,
+    head: tl.tensor,
+    channel: tl.tensor,
+    there: tl.tensor,
+    H: tl.constexpr,
+    C: tl.constexpr,
+    ACC: tl.constexpr,
+    WIDE: tl.constexpr,
+) -> tl.tensor:
+    """Rows of an operand that has channels or not, or is not there at all."""
+    tile = None
+    if base is not None:
+        if WIDE:
+            tile = _rows(base, index, stride, head, channel, there, H, C, ACC)
+        else:
+            tile = _numbers(base, index, stride, head, there, H)
+    return tile
+
+
+@triton.jit
+def _entering(
+    operands: Operands,
+    dst: tl.tensor,
+    parameter: tl.tensor,
+    j: tl.tensor,
+    e: tl.tensor,
+    there: tl.tensor,
+    head: tl.tensor,
+    channel: tl.tensor,
+    SRC_WIDE: tl.constexpr,
+    H: tl.constexpr,
+    C: tl.constexpr,
+    ACC: tl.constexpr,
+) -> Tiles:
+    """The operands of edges ``e`` from nodes ``j`` into one whose operand ``dst`` is known."""
+    stride: tl.constexpr = H * C
+    return Tiles(
+        _operand(operands.x, j, operands.x_stride, head, channel, there, H, C, ACC, True),
+        _operand(operands.src, j, operands.src_stride, head, channel, there, H, C, ACC, SRC_WIDE),
+        dst,
+        parameter,
+        _operand(operands.edge_x, e, stride, head, channel, there, H, C, ACC, True),
+        _operand(operands.edge_score, e, H, head, channel, there, H, C, ACC, False),
+    )
+
+
+@triton.jit
 def _one(row: tl.tensor) -> tl.tensor:
     """The index of a single row, and that it is there, in the form of :func:`_rows`."""
     index = row + tl.zeros([1], tl.int64)
@@ -98,6 +167,25 @@ def _store_row(
     wide = row + tl.zeros([1, 1], tl.int64)
     offset = wide * (H * C) + head[:, None] * C + channel[None, :]
     tl.store(base + offset, values, mask=(head < H)[:, None] & (channel < C)[None, :])
+
+
+@triton.jit
+def _store_operand(
+    base: tl.tensor,
+    row: tl.tensor,
+    values: tl.tensor,
+    head: tl.tensor,
+    channel: tl.tensor,
+    H: tl.constexpr,
+    C: tl.constexpr,
+    WIDE: tl.constexpr,
+) -> None:
+    """The same, or ``values`` of shape ``[BH]`` of an operand without channels."""
+    if WIDE:
+        _store_row(base, row, values, head, channel, H, C)
+    else:
+        narrow = row + tl.zeros([1], tl.int64)
+        tl.store(base + narrow * H + head, values, mask=head < H)
 
 
 @triton.jit
@@ -143,48 +231,6 @@ def _dropout_factor(
     draw = _mix(counter.to(tl.uint32) + key.to(tl.uint32))
     draw = _mix(draw ^ ((counter >> 32).to(tl.uint32) + (key >> 32).to(tl.uint32)))
     return tl.where(draw >= threshold.to(tl.uint32), scale, 0.0)
-
-
-@triton.jit
-def _leaky(z: tl.tensor, SLOPE: tl.constexpr) -> tl.tensor:
-    return tl.where(z > 0, z, z * SLOPE)
-
-
-@triton.jit
-def _sum_of(x: tl.tensor, other: tl.tensor, edge_x: tl.tensor) -> tl.tensor:
-    total = x + other
-    if edge_x is not None:
-        total += edge_x
-    return total
-
-
-@triton.jit
-def _score(
-    x: tl.tensor,
-    first: tl.tensor,
-    second: tl.tensor,
-    edge_x: tl.tensor,
-    edge_score: tl.tensor,
-    KIND: tl.constexpr,
-    SETTING: tl.constexpr,
-) -> tl.tensor:
-    """Scores from tiles of the operands, ``gat`` before its activation. Shape ``[BE, BH]``."""
-    if KIND == "gat":
-        score = first + second
-        if edge_score is not None:
-            score += edge_score
-    elif KIND == "gatv2":
-        score = tl.sum(second * _leaky(_sum_of(x, first, edge_x), SETTING), axis=2)
-    elif KIND == "dot":
-        key = first
-        if edge_x is not None:
-            key += edge_x
-        score = tl.sum(second * key, axis=2) * SETTING
-        if edge_score is not None:
-            score += edge_score
-    else:
-        score = edge_score
-    return score
 
 
 @triton.jit
@@ -240,11 +286,8 @@ def _finish(
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def forward(
-    x: tl.tensor,
-    first: tl.tensor,
-    second: tl.tensor,
-    edge_x: tl.tensor,
-    edge_score: tl.tensor,
+    operands: Operands,
+    formulas: Formulas,
     bias: tl.tensor,
     bias_stride: tl.tensor,
     seed: tl.tensor,
@@ -258,14 +301,14 @@ def forward(
     edge: tl.tensor,
     piece_row: tl.tensor,
     piece_begin: tl.tensor,
-    x_stride: tl.tensor,
-    first_stride: tl.tensor,
-    second_stride: tl.tensor,
     num_pieces: tl.tensor,
     threshold: tl.tensor,
     scale: tl.tensor,
-    KIND: tl.constexpr,
     SETTING: tl.constexpr,
+    SRC_WIDE: tl.constexpr,
+    DST_WIDE: tl.constexpr,
+    SOFTMAX: tl.constexpr,
+    EDGE_VALUES: tl.constexpr,
     H: tl.constexpr,
     C: tl.constexpr,
     BE: tl.constexpr,
@@ -275,19 +318,13 @@ def forward(
     ACC: tl.constexpr,
 ) -> None:
     """Weighted sums by destination, in one sweep: the softmax is corrected block by block."""
-    SOFTMAX: tl.constexpr = KIND != "spmm"
     head = tl.program_id(1) * BH + tl.arange(0, BH)
     channel = tl.arange(0, BC)
     item = tl.program_id(0)
     row, begin, end = _span(item, ptr, piece_row, piece_begin, num_pieces, PIECE)
     i, always = _one(row)
-    if KIND == "gat":
-        own = _numbers(second, i, second_stride, head, always, H)
-    elif KIND == "gatv2":
-        own = _rows(first, i, first_stride, head, channel, always, H, C, ACC)
-        att = _rows(second, i * 0, 0, head, channel, always, H, C, ACC)
-    elif KIND == "dot":
-        own = _rows(second, i, second_stride, head, channel, always, H, C, ACC)
+    dst = _operand(operands.dst, i, operands.dst_stride, head, channel, always, H, C, ACC, DST_WIDE)
+    parameter = _operand(operands.parameter, i * 0, 0, head, channel, always, H, C, ACC, True)
     shift = tl.full([BH], -float("inf"), ACC)
     total = tl.zeros([BH], ACC)
     sums = tl.zeros([BH, BC], ACC)
@@ -295,26 +332,9 @@ def forward(
         position = start + tl.arange(0, BE)
         there = position < end
         j = tl.load(col + position, mask=there, other=0).to(tl.int64)
-        values: tl.tensor = None
-        if x is not None:
-            values = _rows(x, j, x_stride, head, channel, there, H, C, ACC)
-        f, r = None, None
-        if edge_x is not None or edge_score is not None:
-            e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
-            if edge_x is not None:
-                f = _rows(edge_x, e, H * C, head, channel, there, H, C, ACC)
-            if edge_score is not None:
-                r = _numbers(edge_score, e, H, head, there, H)
-        a, b = None, None
-        if KIND == "gat":
-            a, b = _numbers(first, j, first_stride, head, there, H), own
-        elif KIND == "gatv2":
-            a, b = own, att
-        elif KIND == "dot":
-            a, b = _rows(first, j, first_stride, head, channel, there, H, C, ACC), own
-        score = _score(values, a, b, f, r, KIND, SETTING)
-        if KIND == "gat":
-            score = _leaky(score, SETTING)
+        e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
+        tiles = _entering(operands, dst, parameter, j, e, there, head, channel, SRC_WIDE, H, C, ACC)
+        score = formulas.score(tiles, SETTING)
         if SOFTMAX:
             score = tl.where(there[:, None], score, -float("inf"))
             most = tl.max(score, axis=0)
@@ -328,8 +348,9 @@ def forward(
             weight = score
         block = tl.zeros([BH, BC], ACC)
         if out is not None:
-            if KIND == "dot" and edge_x is not None:
-                values += f
+            values = tiles.x
+            if EDGE_VALUES and tiles.edge_x is not None:
+                values += tiles.edge_x
             block = tl.sum(weight[:, :, None] * values, axis=0)
         if SOFTMAX:
             shift, total, sums = _take(shift, total, sums, most, block_total, block)
@@ -362,24 +383,22 @@ def forward(
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def coefficients(
-    x: tl.tensor,
-    first: tl.tensor,
-    second: tl.tensor,
-    edge_x: tl.tensor,
-    edge_score: tl.tensor,
+    operands: Operands,
+    formulas: Formulas,
     norm: tl.tensor,
     alpha: tl.tensor,
+    grad_alpha: tl.tensor,
+    mean: tl.tensor,
+    part: tl.tensor,
     ptr: tl.tensor,
     col: tl.tensor,
     edge: tl.tensor,
     piece_row: tl.tensor,
     piece_begin: tl.tensor,
-    x_stride: tl.tensor,
-    first_stride: tl.tensor,
-    second_stride: tl.tensor,
     num_pieces: tl.tensor,
-    KIND: tl.constexpr,
     SETTING: tl.constexpr,
+    SRC_WIDE: tl.constexpr,
+    DST_WIDE: tl.constexpr,
     H: tl.constexpr,
     C: tl.constexpr,
     BE: tl.constexpr,
@@ -388,7 +407,11 @@ def coefficients(
     PIECE: tl.constexpr,
     ACC: tl.constexpr,
 ) -> None:
-    """Coefficients in the order of the edges, from the norms that :func:`forward` left."""
+    """Coefficients in the order of the edges, from the norms that :func:`forward` left.
+
+    They go to ``alpha``; with ``grad_alpha`` the mean over each row of what is given there for them
+    goes to ``mean``.
+    """
     head = tl.program_id(1) * BH + tl.arange(0, BH)
     channel = tl.arange(0, BC)
     item = tl.program_id(0)
@@ -396,38 +419,29 @@ def coefficients(
     i, always = _one(row)
     shift = _numbers(norm, i, 2 * H, head, always, H)
     inverse = _numbers(norm + H, i, 2 * H, head, always, H)
-    if KIND == "gat":
-        own = _numbers(second, i, second_stride, head, always, H)
-    elif KIND == "gatv2":
-        own = _rows(first, i, first_stride, head, channel, always, H, C, ACC)
-        att = _rows(second, i * 0, 0, head, channel, always, H, C, ACC)
-    elif KIND == "dot":
-        own = _rows(second, i, second_stride, head, channel, always, H, C, ACC)
+    dst = _operand(operands.dst, i, operands.dst_stride, head, channel, always, H, C, ACC, DST_WIDE)
+    parameter = _operand(operands.parameter, i * 0, 0, head, channel, always, H, C, ACC, True)
+    sums = tl.zeros([BH], ACC)
     for start in range(begin, end, BE):
         position = start + tl.arange(0, BE)
         there = position < end
         j = tl.load(col + position, mask=there, other=0).to(tl.int64)
         e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
-        f, r, values = None, None, None
-        if edge_x is not None:
-            f = _rows(edge_x, e, H * C, head, channel, there, H, C, ACC)
-        if edge_score is not None:
-            r = _numbers(edge_score, e, H, head, there, H)
-        a, b = None, None
-        if KIND == "gat":
-            a, b = _numbers(first, j, first_stride, head, there, H), own
-        elif KIND == "gatv2":
-            values = _rows(x, j, x_stride, head, channel, there, H, C, ACC)
-            a, b = own, att
-        elif KIND == "dot":
-            a, b = _rows(first, j, first_stride, head, channel, there, H, C, ACC), own
-        score = _score(values, a, b, f, r, KIND, SETTING)
-        if KIND == "gat":
-            score = _leaky(score, SETTING)
-        place = alpha + e[:, None] * H + head[None, :]
+        tiles = _entering(operands, dst, parameter, j, e, there, head, channel, SRC_WIDE, H, C, ACC)
+        score = formulas.score(tiles, SETTING)
         mask = there[:, None] & (head < H)[None, :]
         # Beyond the row there is no score, and a large one would become infinite.
-        tl.store(place, tl.exp(tl.where(mask, score - shift, 0.0)) * inverse, mask=mask)
+        weight = tl.exp(tl.where(mask, score - shift, 0.0)) * inverse
+        if alpha is not None:
+            tl.store(alpha + e[:, None] * H + head[None, :], weight, mask=mask)
+        if grad_alpha is not None:
+            sums += tl.sum(weight * _numbers(grad_alpha, e, H, head, there, H), axis=0)
+    if grad_alpha is not None:
+        if piece_row is not None and item < num_pieces:
+            _store_operand(part, item, sums, head, channel, H, C, False)
+        else:
+            # Of hubs this writes zeros, which the sum of the pieces replaces.
+            _store_operand(mean, row, sums, head, channel, H, C, False)
 
 
 @triton.jit
@@ -511,12 +525,12 @@ def add_pieces(
 def record_rows(
     sums: tl.tensor,
     grad: tl.tensor,
+    mean: tl.tensor,
     norm: tl.tensor,
-    second: tl.tensor,
+    dst: tl.tensor,
     record: tl.tensor,
-    second_stride: tl.tensor,
+    dst_stride: tl.tensor,
     num_rows: tl.tensor,
-    KIND: tl.constexpr,
     RECORD: tl.constexpr,
     H: tl.constexpr,
     C: tl.constexpr,
@@ -525,58 +539,62 @@ def record_rows(
     BC: tl.constexpr,
     ACC: tl.constexpr,
 ) -> None:
-    """What backward gathers of a destination: its norm, <grad, sums> and, for gat, second.
+    """What backward gathers of a destination: its norm, <grad, sums> and, if narrow, its operand.
 
     They lie side by side, ``[N_dst, RECORD, H]``, so that an edge costs one or two cache lines.
-    The inner product is the sum over the row of coefficient times its gradient.
+    The inner product is the sum over the row of coefficient times its gradient; ``mean`` is that
+    of the gradients that are given of the coefficients themselves.
     """
     head = tl.program_id(1) * BH + tl.arange(0, BH)
     channel = tl.arange(0, BC)
     i = tl.program_id(0).to(tl.int64) * BE + tl.arange(0, BE)
     there = i < num_rows
-    total = _rows(sums, i, H * C, head, channel, there, H, C, ACC)
-    g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
+    inner = tl.zeros([BE, BH], ACC)
+    if grad is not None:
+        total = _rows(sums, i, H * C, head, channel, there, H, C, ACC)
+        g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
+        inner = tl.sum(g * total, axis=2)
+    if mean is not None:
+        inner += _numbers(mean, i, H, head, there, H)
     place = record + i[:, None] * (RECORD * H) + head[None, :]
     mask = there[:, None] & (head < H)[None, :]
     tl.store(place, _numbers(norm, i, 2 * H, head, there, H), mask=mask)
     tl.store(place + H, _numbers(norm + H, i, 2 * H, head, there, H), mask=mask)
-    tl.store(place + 2 * H, tl.sum(g * total, axis=2), mask=mask)
-    if KIND == "gat":
-        tl.store(place + 3 * H, _numbers(second, i, second_stride, head, there, H), mask=mask)
+    tl.store(place + 2 * H, inner, mask=mask)
+    if dst is not None:
+        tl.store(place + 3 * H, _numbers(dst, i, dst_stride, head, there, H), mask=mask)
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def backward_sources(
-    x: tl.tensor,
-    first: tl.tensor,
-    second: tl.tensor,
-    edge_x: tl.tensor,
-    edge_score: tl.tensor,
+    operands: Operands,
+    formulas: Formulas,
     seed: tl.tensor,
     grad: tl.tensor,
+    grad_alpha: tl.tensor,
     record: tl.tensor,
     grad_score: tl.tensor,
     grad_x: tl.tensor,
-    grad_first: tl.tensor,
-    grad_att: tl.tensor,
+    grad_src: tl.tensor,
+    grad_parameter: tl.tensor,
     grad_edge_x: tl.tensor,
     part_x: tl.tensor,
-    part_first: tl.tensor,
+    part_src: tl.tensor,
     ptr: tl.tensor,
     trow: tl.tensor,
     positions: tl.tensor,
     edge: tl.tensor,
     piece_row: tl.tensor,
     piece_begin: tl.tensor,
-    x_stride: tl.tensor,
-    first_stride: tl.tensor,
-    second_stride: tl.tensor,
     num_rows: tl.tensor,
     num_pieces: tl.tensor,
     threshold: tl.tensor,
     scale: tl.tensor,
-    KIND: tl.constexpr,
     SETTING: tl.constexpr,
+    SRC_WIDE: tl.constexpr,
+    DST_WIDE: tl.constexpr,
+    SOFTMAX: tl.constexpr,
+    EDGE_VALUES: tl.constexpr,
     RECORD: tl.constexpr,
     H: tl.constexpr,
     C: tl.constexpr,
@@ -589,9 +607,10 @@ def backward_sources(
 ) -> None:
     """Gradients by source, over the transposed rows; coefficients are computed again.
 
-    Writes the gradients of the features, of ``first`` where it is the sources' (gat, dot), of
-    ``edge_x``, and of the scores: to the rows of the edges if there is an ``edge_score``, whose
-    gradient they are, else to the positions of the CSR. The gradient of gatv2's ``att`` is summed
+    ``grad`` is the gradient of the sums, ``grad_alpha`` that of the coefficients before dropout;
+    one of them may be ``None``. Writes the gradients of the features, of the operands of sources
+    and of ``edge_x``, and of the scores: to the rows of the edges if there is an ``edge_score``,
+    whose gradient they are, else to the positions of the CSR. The gradient of a parameter is summed
     over the ``ROWS`` rows of a program.
     """
     head = tl.program_id(1) * BH + tl.arange(0, BH)
@@ -605,121 +624,107 @@ def backward_sources(
         item_begin = tl.where(is_piece, program, num_pieces + (program - num_pieces) * ROWS)
         last = tl.minimum(item_begin + ROWS, num_pieces + num_rows)
         item_end = tl.where(is_piece, program + 1, last)
-    if KIND == "gatv2":
-        zero, always = _one(program * 0)
-        att = _rows(second, zero, 0, head, channel, always, H, C, ACC)
-        d_att = tl.zeros([BH, BC], ACC)
+    zero, always = _one(program * 0)
+    parameter = _operand(operands.parameter, zero, 0, head, channel, always, H, C, ACC, True)
+    d_parameter = tl.zeros([BH, BC], ACC)
     for item in range(item_begin, item_end):
         row, begin, end = _span(item, ptr, piece_row, piece_begin, num_pieces, PIECE)
         j, always = _one(row)
-        values = _rows(x, j, x_stride, head, channel, always, H, C, ACC)
-        if KIND == "gat":
-            own = _numbers(first, j, first_stride, head, always, H)
-            d_first = tl.zeros([BH], ACC)
-        elif KIND == "dot":
-            own = _rows(first, j, first_stride, head, channel, always, H, C, ACC)
-            d_first = tl.zeros([BH, BC], ACC)
+        x = _operand(operands.x, j, operands.x_stride, head, channel, always, H, C, ACC, True)
+        src = _operand(
+            operands.src, j, operands.src_stride, head, channel, always, H, C, ACC, SRC_WIDE
+        )
         d_x = tl.zeros([BH, BC], ACC)
+        d_src = tl.zeros([BH, BC], ACC) if SRC_WIDE else tl.zeros([BH], ACC)
         for start in range(begin, end, BE):
             place = start + tl.arange(0, BE)
             there = place < end
             i = tl.load(trow + place, mask=there, other=0).to(tl.int64)
             position = tl.load(positions + place, mask=there, other=0).to(tl.int64)
-            target = position
-            f, r = None, None
-            if edge_x is not None or edge_score is not None:
-                e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
-                if edge_x is not None:
-                    f = _rows(edge_x, e, H * C, head, channel, there, H, C, ACC)
-                if edge_score is not None:
-                    r = _numbers(edge_score, e, H, head, there, H)
-                    target = e
-            g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
-            carried = values
-            if KIND == "dot" and edge_x is not None:
-                carried = values + f
-            d_weight = tl.sum(g * carried, axis=2)
-            a, b = None, None
-            if KIND == "gat":
-                a, b = own, _numbers(record + 3 * H, i, RECORD * H, head, there, H)
-            elif KIND == "gatv2":
-                a, b = _rows(first, i, first_stride, head, channel, there, H, C, ACC), att
-            elif KIND == "dot":
-                a, b = own, _rows(second, i, second_stride, head, channel, there, H, C, ACC)
-            score = _score(values, a, b, f, r, KIND, SETTING)
-            if KIND == "spmm":
-                weight, d_score = score, d_weight
-            else:
+            e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
+            f = _operand(operands.edge_x, e, H * C, head, channel, there, H, C, ACC, True)
+            r = _operand(operands.edge_score, e, H, head, channel, there, H, C, ACC, False)
+            d_weight = tl.zeros([BE, BH], ACC)
+            if grad is not None:
+                g = _rows(grad, i, H * C, head, channel, there, H, C, ACC)
+                values = x
+                if EDGE_VALUES and f is not None:
+                    values = x + f
+                d_weight = tl.sum(g * values, axis=2)
+            dst = None
+            if DST_WIDE:
+                dst = _rows(operands.dst, i, operands.dst_stride, head, channel, there, H, C, ACC)
+            elif operands.dst is not None:
+                dst = _numbers(record + 3 * H, i, RECORD * H, head, there, H)
+            tiles = Tiles(x, src, dst, parameter, f, r)
+            score = formulas.score(tiles, SETTING)
+            if SOFTMAX:
                 shift = _numbers(record, i, RECORD * H, head, there, H)
                 inverse = _numbers(record + H, i, RECORD * H, head, there, H)
                 mean = _numbers(record + 2 * H, i, RECORD * H, head, there, H)
-                activated = score
-                if KIND == "gat":
-                    activated = _leaky(score, SETTING)
                 # Beyond the row there is no shift, and a large score would become infinite.
-                alpha = tl.exp(tl.where(there[:, None], activated - shift, 0.0)) * inverse
+                alpha = tl.exp(tl.where(there[:, None], score - shift, 0.0)) * inverse
                 weight = alpha
                 if seed is not None:
                     counter = position[:, None] * H + head[None, :]
                     factor = _dropout_factor(seed, counter, threshold, scale)
                     weight = alpha * factor
                     d_weight *= factor
+                if grad_alpha is not None:
+                    d_weight += _numbers(grad_alpha, e, H, head, there, H)
                 d_score = alpha * (d_weight - mean)
-                if KIND == "gat":
-                    d_score = tl.where(score > 0, d_score, d_score * SETTING)
+            else:
+                weight, d_score = score, d_weight
+            if formulas.d_edge is not None:
+                d_score = formulas.d_edge(d_score, tiles, SETTING)
             # Values that are not finite would make products with zero NaN.
             weight = tl.where(there[:, None], weight, 0.0)
             d_score = tl.where(there[:, None], d_score, 0.0)
+            target = position if operands.edge_score is None else e
             tl.store(
                 grad_score + target[:, None] * H + head[None, :],
                 d_score,
                 mask=there[:, None] & (head < H)[None, :],
             )
-            d_x += tl.sum(weight[:, :, None] * g, axis=0)
-            if KIND == "gat":
-                d_first += tl.sum(d_score, axis=0)
-            elif KIND == "gatv2":
-                pair = _sum_of(values, a, f)
-                d_pair = d_score[:, :, None] * b
-                d_pair = tl.where(pair > 0, d_pair, d_pair * SETTING)
-                d_x += tl.sum(d_pair, axis=0)
-                d_att += tl.sum(d_score[:, :, None] * _leaky(pair, SETTING), axis=0)
-            elif KIND == "dot":
-                d_pair = (d_score * SETTING)[:, :, None] * b
-                d_first += tl.sum(d_pair, axis=0)
-                if grad_edge_x is not None:
-                    d_pair += weight[:, :, None] * g
+            if grad is not None:
+                d_x += tl.sum(weight[:, :, None] * g, axis=0)
+            if formulas.d_src is not None:
+                d_operand = formulas.d_src(d_score, tiles, SETTING)
+                if operands.src is None:
+                    d_x += tl.sum(d_operand, axis=0)
+                else:
+                    d_src += tl.sum(d_operand, axis=0)
+            if formulas.d_parameter is not None:
+                d_parameter += tl.sum(formulas.d_parameter(d_score, tiles, SETTING), axis=0)
             if grad_edge_x is not None:
+                if EDGE_VALUES and grad is not None:
+                    d_operand += weight[:, :, None] * g
                 inside = (head < H)[None, :, None] & (channel < C)[None, None, :]
                 offset = e[:, None, None] * (H * C) + head[None, :, None] * C
                 tl.store(
                     grad_edge_x + offset + channel[None, None, :],
-                    d_pair,
+                    d_operand,
                     mask=there[:, None, None] & inside,
                 )
         if piece_row is not None and item < num_pieces:
-            _store_row(part_x, item, d_x, head, channel, H, C)
-            if KIND == "gat":
-                tl.store(part_first + item * H + head, d_first, mask=head < H)
-            elif KIND == "dot":
-                _store_row(part_first, item, d_first, head, channel, H, C)
+            if operands.x is not None:
+                _store_row(part_x, item, d_x, head, channel, H, C)
+            if operands.src is not None:
+                _store_operand(part_src, item, d_src, head, channel, H, C, SRC_WIDE)
         else:
             # Of hubs this writes zeros, which the sum of the pieces replaces.
-            _store_row(grad_x, row, d_x, head, channel, H, C)
-            if KIND == "gat":
-                tl.store(grad_first + j * H + head, d_first, mask=head < H)
-            elif KIND == "dot":
-                _store_row(grad_first, row, d_first, head, channel, H, C)
-    if KIND == "gatv2":
-        _store_row(grad_att, program, d_att, head, channel, H, C)
+            if operands.x is not None:
+                _store_row(grad_x, row, d_x, head, channel, H, C)
+            if operands.src is not None:
+                _store_operand(grad_src, row, d_src, head, channel, H, C, SRC_WIDE)
+    if formulas.d_parameter is not None:
+        _store_row(grad_parameter, program, d_parameter, head, channel, H, C)
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def backward_destinations(
-    x: tl.tensor,
-    first: tl.tensor,
-    second: tl.tensor,
-    edge_x: tl.tensor,
+    operands: Operands,
+    formulas: Formulas,
     grad_score: tl.tensor,
     grad: tl.tensor,
     part: tl.tensor,
@@ -728,12 +733,10 @@ def backward_destinations(
     edge: tl.tensor,
     piece_row: tl.tensor,
     piece_begin: tl.tensor,
-    x_stride: tl.tensor,
-    first_stride: tl.tensor,
     num_pieces: tl.tensor,
-    KIND: tl.constexpr,
     SETTING: tl.constexpr,
-    BY_EDGE: tl.constexpr,
+    SRC_WIDE: tl.constexpr,
+    DST_WIDE: tl.constexpr,
     H: tl.constexpr,
     C: tl.constexpr,
     BE: tl.constexpr,
@@ -742,54 +745,28 @@ def backward_destinations(
     PIECE: tl.constexpr,
     ACC: tl.constexpr,
 ) -> None:
-    """Gradients by destination, from those of the scores: of ``second``, of gatv2 ``first``.
-
-    ``BY_EDGE`` says where those of the scores are; see :func:`backward_sources`.
-    """
+    """Gradient of the operand of destinations, from those that :func:`backward_sources` left."""
     head = tl.program_id(1) * BH + tl.arange(0, BH)
     channel = tl.arange(0, BC)
     item = tl.program_id(0)
     row, begin, end = _span(item, ptr, piece_row, piece_begin, num_pieces, PIECE)
-    sums = tl.zeros([BH], ACC) if KIND == "gat" else tl.zeros([BH, BC], ACC)
-    if KIND == "gatv2":
-        i, always = _one(row)
-        a = _rows(first, i, first_stride, head, channel, always, H, C, ACC)
-        b = _rows(second, i * 0, 0, head, channel, always, H, C, ACC)
+    i, always = _one(row)
+    dst = _operand(operands.dst, i, operands.dst_stride, head, channel, always, H, C, ACC, DST_WIDE)
+    parameter = _operand(operands.parameter, i * 0, 0, head, channel, always, H, C, ACC, True)
+    sums = tl.zeros([BH, BC], ACC) if DST_WIDE else tl.zeros([BH], ACC)
     for start in range(begin, end, BE):
         position = start + tl.arange(0, BE)
         there = position < end
-        target = position.to(tl.int64)
-        f = None
-        if BY_EDGE or edge_x is not None:
-            e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
-            if edge_x is not None:
-                f = _rows(edge_x, e, H * C, head, channel, there, H, C, ACC)
-            if BY_EDGE:
-                target = e
+        j = tl.load(col + position, mask=there, other=0).to(tl.int64)
+        e = tl.load(edge + position, mask=there, other=0).to(tl.int64)
+        tiles = _entering(operands, dst, parameter, j, e, there, head, channel, SRC_WIDE, H, C, ACC)
+        target = position.to(tl.int64) if operands.edge_score is None else e
         d_score = _numbers(grad_score, target, H, head, there, H)
-        if KIND == "gat":
-            sums += tl.sum(d_score, axis=0)
-        else:
-            j = tl.load(col + position, mask=there, other=0).to(tl.int64)
-            if KIND == "gatv2":
-                values = _rows(x, j, x_stride, head, channel, there, H, C, ACC)
-                d_pair = d_score[:, :, None] * b
-                pair = _sum_of(values, a, f)
-                sums += tl.sum(tl.where(pair > 0, d_pair, d_pair * SETTING), axis=0)
-            else:
-                key = _rows(first, j, first_stride, head, channel, there, H, C, ACC)
-                if edge_x is not None:
-                    key += f
-                sums += tl.sum(d_score[:, :, None] * key, axis=0)
-    if KIND == "dot":
-        sums *= SETTING
+        sums += tl.sum(formulas.d_dst(d_score, tiles, SETTING), axis=0)
+    if formulas.finish_dst is not None:
+        sums = formulas.finish_dst(sums, SETTING)
     if piece_row is not None and item < num_pieces:
-        if KIND == "gat":
-            tl.store(part + item * H + head, sums, mask=head < H)
-        else:
-            _store_row(part, item, sums, head, channel, H, C)
-    elif KIND == "gat":
-        # Of hubs this writes zeros, which the sum of the pieces replaces.
-        tl.store(grad + row.to(tl.int64) * H + head, sums, mask=head < H)
+        _store_operand(part, item, sums, head, channel, H, C, DST_WIDE)
     else:
-        _store_row(grad, row, sums, head, channel, H, C)
+        # Of hubs this writes zeros, which the sum of the pieces replaces.
+        _store_operand(grad, row, sums, head, channel, H, C, DST_WIDE)

@@ -236,8 +236,7 @@ class _Attend(torch.autograd.Function):
         needed = ctx.needs_input_grad[2:]
         if all(grad is None for grad in grads):
             return (None,) * (2 + len(inputs))
-        by_triton = call.implementation == "gpu"
-        if torch.is_grad_enabled() or not takes_kernels(grads) or (by_triton and call.wants_alpha):
+        if torch.is_grad_enabled() or not takes_kernels(grads):
             definition = partial(_by_definition, call, plan)
             return None, None, *gradients_by_definition(definition, inputs, grads, needed)
         if ctx.again:

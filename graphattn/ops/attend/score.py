@@ -16,7 +16,7 @@ class Kernel(NamedTuple):
     """A kernel for a score, and which fields of the score it takes where."""
 
     name: str
-    """Name of the kernel: ``graphattn_<name>`` of ``_native``, ``KIND`` of ``gpu_kernels``."""
+    """Its name: ``graphattn_<name>`` of ``_native``, its line in ``FORMULAS`` of ``gpu_scores``."""
     nodes: tuple[str, ...] = ()
     """Operands of nodes behind the values, and parameters."""
     values: str | None = None
@@ -32,8 +32,8 @@ class Kernel(NamedTuple):
     softmax: bool = True
     """Whether weights are the softmax of scores; else scores are the weights."""
     record: int = 3
-    """Numbers per destination and head that backward gathers: three of the softmax, others of the
-    score."""
+    """Numbers per destination and head that backward on the CPU gathers: three of the softmax,
+    others of the score."""
     late: int | None = None
     """Place of the operand that backward gathers to its end: only behind that its gradient may take
     its place."""
