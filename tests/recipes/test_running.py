@@ -260,7 +260,7 @@ def test_a_folder_without_config_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a run that ended before it began.*start a new run"):
         open_run(tmp_path)
     (tmp_path / "photo.jpg").write_text("")
-    with pytest.raises(ValueError, match=r"holds no run: there is no config\.yaml"):
+    with pytest.raises(ValueError, match=r"is no run folder: it has no config\.yaml"):
         open_run(tmp_path)
 
 
