@@ -99,8 +99,8 @@ class SamplingConfig:
                 "alone"
             )
         for name in ("batch_size", "eval_batch_size"):
-            check_count(name, getattr(self, name))
-        check_count("num_workers", self.num_workers, least=0)
+            check_count(name, getattr(self, name), most=2**31)
+        check_count("num_workers", self.num_workers, least=0, most=2**10)
 
 
 @dataclass(frozen=True)

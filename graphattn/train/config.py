@@ -8,9 +8,10 @@ from typing import Literal, get_args
 from graphattn._core.checks import check_choice, check_count, check_number, check_probability
 from graphattn.tasks.names import LabelName, MetricName
 
-__all__ = ["Accelerator", "Monitor", "Precision", "TrainConfig"]
+__all__ = ["Accelerator", "Monitor", "Precision", "Ties", "TrainConfig"]
 
 Monitor = Literal["loss", "metric", "loss_and_metric", MetricName]
+Ties = Literal["first", "last"]
 OptimizerName = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine"]
 Accelerator = Literal["auto", "cpu", "gpu"]
@@ -58,6 +59,8 @@ class TrainConfig:
     monitor: Monitor = "loss_and_metric"
     """What selects the epoch on the validation set: the loss, `metric`, both as in the GAT paper,
     or another metric of the task by its name."""
+    ties: Ties = "last"
+    """Which of several epochs that are equally good on the validation set is selected."""
     eval_every: int = 1
     """Epochs from one look at the validation set to the next; the last epoch has one, too."""
     accelerator: Accelerator = "auto"
@@ -94,6 +97,7 @@ class TrainConfig:
         check_choice("task", self.task, (*get_args(LabelName), None))
         check_choice("metric", self.metric, (*get_args(MetricName), None))
         check_choice("monitor", self.monitor, get_args(Monitor))
+        check_choice("ties", self.ties, get_args(Ties))
         check_choice("accelerator", self.accelerator, get_args(Accelerator))
         check_choice("precision", self.precision, get_args(Precision))
         for name in ("compile", "deterministic"):

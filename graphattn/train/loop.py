@@ -191,7 +191,8 @@ class _Trainer:
             "val_metric",
             *(f"val_{m}" for m in self.followed[1:]),
         )
-        self.state = TrainState(model, optimizer, EarlyStopping(config.monitor, config.patience))
+        stopping = EarlyStopping(config.monitor, config.patience, config.ties)
+        self.state = TrainState(model, optimizer, stopping)
         self.state.keep_weights()  # for a run that is interrupted before it has looked once
         self.checkpoints = Checkpoints(
             run,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphattn._core.checks import check_count
-from graphattn.train.config import Monitor
+from graphattn.train.config import Monitor, Ties
 
 __all__ = ["EarlyStopping"]
 
@@ -16,7 +16,8 @@ class EarlyStopping:
     """Follow the validation loss and metric, select epochs, and say when to stop.
 
     A *hit* is an epoch whose value is at least as good as the best one before it (``<=`` for the
-    loss, ``>=`` for the metric), so the last of several equal epochs counts.
+    loss, ``>=`` for the metric), so the last of several equal epochs counts; or a better one, with
+    ``ties="first"``.
 
     ================= ========================= ==========================
     ``monitor``       counter is reset by       epoch is selected by
@@ -32,6 +33,7 @@ class EarlyStopping:
         monitor: What to follow; the name of a metric means that this one is passed as the metric.
         patience: :attr:`stop` is true once so many epochs in a row brought no hit. Authors who
             stop at *more than* ``k`` such epochs have patience ``k + 1`` here.
+        ties: Which of several equal epochs counts.
 
     Example:
         >>> stopping = EarlyStopping("loss", patience=2)
@@ -41,9 +43,10 @@ class EarlyStopping:
         (2, True)
     """
 
-    def __init__(self, monitor: Monitor, patience: int) -> None:
+    def __init__(self, monitor: Monitor, patience: int, ties: Ties = "last") -> None:
         self.monitor = monitor
         self.patience = patience
+        self.ties = ties
         self.best_epoch = 0
         self.selected_metric = math.nan
         self.wait = 0
@@ -68,6 +71,8 @@ class EarlyStopping:
             Whether this epoch is selected, i.e. its weights are to be kept.
         """
         low, high = loss <= self._lowest_loss, metric >= self._highest_metric
+        if self.ties == "first":
+            low, high = loss < self._lowest_loss, metric > self._highest_metric
         self._lowest_loss = min(loss, self._lowest_loss)
         self._highest_metric = max(metric, self._highest_metric)
         hit, selected = {
@@ -94,11 +99,12 @@ class EarlyStopping:
             ValueError: If a value is missing, unknown or out of range, or belongs to another rule.
         """
         own = vars(self)
+        state = {"ties": "last", **state}  # which older states do not know
         if missing := [name for name in own if name not in state]:
             raise ValueError(f"the stopping state lacks {', '.join(missing)}")
         if unknown := [name for name in state if name not in own]:
             raise ValueError(f"the stopping state has an unknown {unknown[0]!r}")
-        for name in ("monitor", "patience"):
+        for name in ("monitor", "patience", "ties"):
             if state[name] != own[name]:
                 raise ValueError(f"'{name}' must be {own[name]!r}, got {state[name]!r}")
         for name in ("best_epoch", "wait"):

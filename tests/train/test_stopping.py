@@ -27,6 +27,22 @@ def play(
     return selected, waits, stopping
 
 
+def test_the_first_or_the_last_of_equal_epochs() -> None:
+    equal = [(1.0, 0.5), (1.0, 0.5), (0.5, 0.4), (0.5, 0.5)]
+    for monitor, first, last in (("loss", 3, 4), ("metric", 1, 4), ("loss_and_metric", 1, 4)):
+        for ties, expected in (("first", first), ("last", last)):
+            stopping = EarlyStopping(monitor, 9, ties)
+            for epoch, (loss, metric) in enumerate(equal, start=1):
+                stopping.update(epoch, loss=loss, metric=metric)
+            assert stopping.best_epoch == expected
+            again = EarlyStopping(monitor, 9, ties)
+            again.load_state_dict(stopping.state_dict())
+    old = {key: value for key, value in stopping.state_dict().items() if key != "ties"}
+    again.load_state_dict(old)
+    with pytest.raises(ValueError, match="'ties' must be 'first', got 'last'"):
+        EarlyStopping(monitor, 9, "first").load_state_dict(old)
+
+
 def gat_authors(epochs: Epochs, patience: int) -> tuple[int, int]:
     """The loop of execute_cora.py of the GAT authors, in its own terms: kept and last epoch."""
     vlss_mn, vacc_mx, curr_step, kept = float("inf"), 0.0, 0, 0
