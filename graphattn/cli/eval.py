@@ -25,7 +25,9 @@ class Eval:
         """Print loss and metric of the three splits."""
         import pandas as pd
 
-        from graphattn.recipes import build_model, load_data, open_run, take_split
+        from graphattn.data import tidy
+        from graphattn.recipes import build_model, load_data, make_batches, open_run, take_split
+        from graphattn.tasks import make_task
         from graphattn.train import evaluate
 
         experiment, seed, folder = open_run(self.folder)
@@ -33,7 +35,10 @@ class Eval:
         data, _ = take_split(data, seed)
         model = build_model(experiment, data, seed)
         folder.load_weights(model)
-        scores = evaluate(model, data)
+        train = experiment.train
+        task = make_task(tidy(data), train.task, metric=train.metric)
+        batches = make_batches(experiment.sampling, data, seed).get("eval_batches")
+        scores = evaluate(model, data, task=task, batches=batches)
         table = pd.DataFrame(
             {
                 "split": ["train", "val", "test"],
