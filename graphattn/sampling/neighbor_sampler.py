@@ -24,6 +24,7 @@ from torch_geometric.sampler.neighbor_sampler import edge_sample, node_sample
 
 from graphattn.ops import sample_neighbors
 from graphattn.ops.sample import checked_fan_outs
+from graphattn.ops.sample.random import combine
 from graphattn.ops.sample.relations import RelationSample, sample_relations
 from graphattn.sampling._graph import EDGE, NODE, EdgeType, graph_of
 
@@ -176,9 +177,11 @@ class NeighborSampler(BaseSampler):
         if neg_sampling is not None and neg_sampling.is_binary():
             sources += math.ceil(links * neg_sampling.amount)
         sample = partial(self._sample, seed=seed, links=(links, sources))
-        # PyG draws negatives by torch's generator, which belongs to the user.
+        # PyG draws negatives by torch's generator, which belongs to the user. Ranks whose batches
+        # have the same seed and other links draw others.
+        first = [int(end[0]) for end in (index.row, index.col) if links]
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(combine(seed, *first) >> 1)
             out = edge_sample(index, sample, num_nodes, self.disjoint, node_time, neg_sampling)
         return self._finished(out)
 

@@ -20,6 +20,7 @@ from graphattn.ops import (
     sample_neighbors,
     use_implementation,
 )
+from graphattn.ops.sample import relations
 from graphattn.ops.sample.random import below, children, combine
 from graphattn.ops.sample.relations import Relation, RelationSample, sample_relations
 
@@ -505,6 +506,17 @@ def test_with_replacement_draws_follow_the_weights() -> None:
     some = expected > 0
     # Mean 24, standard deviation 6.9.
     assert ((pairs - expected)[some] ** 2 / expected[some]).sum() < 60
+
+
+def test_a_draw_at_the_end_of_a_row_stays_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def highest(bits: Tensor) -> Tensor:
+        return torch.full(bits.shape, 1 - 2.0**-53, dtype=torch.double)
+
+    monkeypatch.setattr(relations, "_uniform", highest)
+    csr, weight = weighted_star(6, 20000)
+    out = sample_one(csr, torch.arange(20000), [2], replace=True, weight=weight)
+    assert torch.equal(out.position[EDGE] // 6, torch.arange(20000).repeat_interleave(2))
+    assert (out.position[EDGE] % 6 == 5).all()
 
 
 def test_without_replacement_edges_follow_one_another_by_weight() -> None:

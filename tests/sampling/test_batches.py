@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 from collections.abc import Iterator
@@ -59,18 +60,24 @@ LOADERS = pytest.mark.parametrize("make", [nodes_of, links_of])
 
 
 @LOADERS
-@pytest.mark.parametrize("arguments", [{}, {"disjoint": True}, {"weight_attr": "w"}])
-def test_a_batch_is_a_function_of_seed_and_epoch(make, arguments: dict[str, object]) -> None:
-    loader = make(shuffle=True, **arguments)
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("kind", [{}, {"disjoint": True}, {"weight_attr": "w"}])
+def test_a_batch_is_a_function_of_seed_and_epoch(
+    make, kind: dict[str, object], shuffle: bool
+) -> None:
+    arguments = {"shuffle": shuffle, **kind}
+    loader = make(**arguments)
     epochs = [list(loader), list(loader)]
     assert not same(*epochs)
+    orders = [torch.cat([batch.input_id for batch in epoch]) for epoch in epochs]
+    assert torch.equal(*orders) != shuffle
     torch.manual_seed(99)  # torch's own generator has no part in it
-    again = make(shuffle=True, **arguments)
+    again = make(**arguments)
     again.set_epoch(1)
     assert same(list(again), epochs[1])
     again.set_epoch(0)
     assert same(list(again), epochs[0])
-    assert not same(list(make(shuffle=True, seed=6, **arguments)), epochs[0])
+    assert not same(list(make(seed=6, **arguments)), epochs[0])
 
 
 def test_negatives_leave_the_users_generator_alone() -> None:
@@ -208,6 +215,19 @@ def test_a_loader_can_be_sent_to_a_process(make) -> None:
     loader = make()
     again = pickle.loads(pickle.dumps(loader))
     assert same(list(again), list(loader))
+
+
+@LOADERS
+def test_every_argument_is_an_attribute(make) -> None:
+    """By which frameworks make a loader anew."""
+    loader = make()
+    names = [
+        name
+        for name, parameter in inspect.signature(type(loader)).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    assert len(names) > 18
+    assert [name for name in names if not hasattr(loader, name)] == []
 
 
 @LOADERS

@@ -227,6 +227,17 @@ def test_triplets(amount: int, key: tuple[str, str, str] | None, disjoint: bool)
         )
 
 
+def test_other_links_have_other_negatives() -> None:
+    sampler = NeighborSampler(GRAPH, [2])
+    given = links(GRAPH, 40)
+    drawn = []
+    for places in (torch.arange(20), torch.arange(20, 40), torch.arange(20)):
+        out = sampler.sample_from_edges(given[places], NegativeSampling("binary"), seed=3)
+        drawn.append(out.node[out.metadata[1][:, 20:]])
+    assert torch.equal(drawn[0], drawn[2])
+    assert (drawn[0] == drawn[1]).double().mean() < 0.2
+
+
 def test_weights_of_negatives() -> None:
     weight = torch.zeros(80)
     weight[[11, 13]] = 1
