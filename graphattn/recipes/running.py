@@ -31,6 +31,7 @@ from graphattn.data import (
     load,
     own_path,
     select_split,
+    tidy,
 )
 from graphattn.recipes.batches import make_batches
 from graphattn.recipes.experiment import DataConfig, Experiment
@@ -254,6 +255,7 @@ def restore(
     with torch.random.fork_rng(devices=[]):
         model = _network(experiment, data)
     folder.load_weights(model)
+    data = tidy(data)
     task = choose_task(data, None, experiment.train, batched=False)
     return Restored(model.eval(), data, task, experiment, seed, folder)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from graphattn.data import tidy
 from graphattn.tasks import Task, make_task
 from graphattn.tasks.calling import Batch
 from graphattn.tasks.scores import Scores
@@ -102,7 +103,8 @@ def evaluate(
 
     Args:
         model: The model; see :func:`graphattn.tasks.call_model`.
-        data: Graph with labels and the three masks. The model is run once on the whole of it unless
+        data: Graph with labels and the three masks, in any form that
+            :func:`graphattn.data.tidy` takes. The model is run once on the whole of it unless
             there are ``batches``.
         task: What was learnt; guessed from the labels if ``None``.
         batches: Batches of all splits, or a mapping with batches for each; see
@@ -119,6 +121,7 @@ def evaluate(
     """
     if data is None and batches is None:
         raise ValueError("'data' or 'batches' must be given, got neither")
+    data = None if data is None else tidy(data)
     if task is None:
         first = first_batch(batches) if data is None and batches is not None else data
         task = make_task(first, batched=data is None)

@@ -25,7 +25,7 @@ from graphattn.train.config import TrainConfig
 from graphattn.train.device import deterministic, make_fabric, share_buffers, sum_over_ranks
 from graphattn.train.environment import describe_environment
 from graphattn.train.evaluation import EvalBatches, by_split, first_batch, score
-from graphattn.train.inputs import check_batches, check_model, choose_task
+from graphattn.train.inputs import NOT_NAMED, check_batches, check_model, choose_task
 from graphattn.train.interrupt import Interrupt, deferred_interrupt
 from graphattn.train.report import Report
 from graphattn.train.run_folder import RunFolder
@@ -181,16 +181,10 @@ class _Trainer:
         self.module = fabric.setup_module(self.runnable)
         optimizer = make_optimizer(model, config)
         self.optimizer = cast(Optimizer, fabric.setup_optimizers(optimizer))
-        monitored = (
-            () if config.monitor in ("loss", "metric", "loss_and_metric") else (config.monitor,)
-        )
-        self.followed = tuple(dict.fromkeys((task.selects, *monitored)))
-        self.columns = (
-            "train_loss",
-            "val_loss",
-            "val_metric",
-            *(f"val_{m}" for m in self.followed[1:]),
-        )
+        named = () if config.monitor in NOT_NAMED else (config.monitor,)
+        self.followed = tuple(dict.fromkeys((task.selects, *named)))
+        more = (f"val_{metric}" for metric in self.followed[1:])
+        self.columns = ("train_loss", "val_loss", "val_metric", *more)
         stopping = EarlyStopping(config.monitor, config.patience, config.ties)
         self.state = TrainState(model, optimizer, stopping)
         self.state.keep_weights()  # for a run that is interrupted before it has looked once

@@ -5,9 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 
-def test_gives_the_figures_of_the_report(graphattn: Callable[..., Any], tmp_path: Path) -> None:
-    graphattn("train", "gat", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 5)
+
+@pytest.mark.parametrize(
+    "settings", [(), ("--sampling.num-neighbors", 3, 2, "--train.metric", "macro_f1")]
+)
+def test_gives_the_figures_of_the_report(
+    graphattn: Callable[..., Any], tmp_path: Path, settings: tuple[Any, ...]
+) -> None:
+    words = ("train", "gat", "--runs", tmp_path, "--no-progress", "--train.max-epochs", 5)
+    graphattn(*words, *settings)
     (report,) = tmp_path.rglob("report.json")
     done = graphattn("eval", report.parent)
     assert done.status == 0, done.err

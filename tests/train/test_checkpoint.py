@@ -44,7 +44,7 @@ class Stopping:
 
 def sampled(graph: Data, **settings: Any) -> NeighborLoader:
     return NeighborLoader(
-        graph, [3, 3], input_nodes=graph.train_mask, batch_size=8, shuffle=True, **settings
+        graph, [3, 3], input_nodes=graph.train_mask, batch_size=8, shuffle=True, seed=4, **settings
     )
 
 

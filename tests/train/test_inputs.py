@@ -226,6 +226,18 @@ def test_the_whole_graph_is_never_moved_or_run_in_sampled_mode(
     assert all(part.num_nodes < 120 for part in moved)
 
 
+def test_sampled_batches_of_several_types(hetero: HeteroData) -> None:
+    sampled = {
+        "batches": NeighborLoader(
+            hetero, [-1], input_nodes=("a", hetero["a"].train_mask), batch_size=8, shuffle=True
+        ),
+        "eval_batches": NeighborLoader(hetero, [-1], input_nodes="a", batch_size=50),
+    }
+    report = quiet(Hetero(), hetero, **sampled)
+    assert report.task == "node multiclass of a"
+    assert report.val_metric > 0.4
+
+
 class Counting:
     """Batches that count how often they are gone through."""
 
