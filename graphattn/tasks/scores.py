@@ -56,6 +56,11 @@ class Scores:
             if y.numel() or isinstance(metric, Ranking):  # ranks exchange what these keep
                 kind.feed(metric, out, y)
 
+    def reset(self) -> None:
+        """Forget all examples, which takes less time than new metrics do."""
+        for metric in (self._mean, *self._metrics.values()):
+            metric.reset()
+
     def compute(self) -> dict[str, Tensor]:
         """The loss, as "loss", and the metrics by name; scalars, left on the device.
 

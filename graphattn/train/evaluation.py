@@ -30,6 +30,7 @@ def score(
     names: Iterable[str],
     *,
     move: Callable[[Batch], Batch],
+    kept: dict[Split, Scores] | None = None,
 ) -> dict[Split, dict[str, Tensor]]:
     """Loss and metrics of some splits, summed up over batches (and ranks).
 
@@ -41,6 +42,7 @@ def score(
         splits: Which splits.
         names: Names of metrics.
         move: Puts a batch on the device.
+        kept: Metrics of the last time with the same task and names, kept here for the next time.
 
     Returns:
         For each split the values of :meth:`graphattn.tasks.scores.Scores.compute`.
@@ -51,7 +53,11 @@ def score(
         passes = [(batches[split], (split,)) for split in splits]
     values: dict[Split, dict[str, Tensor]] = {}
     for source, theirs in passes:
-        scores = {split: Scores(task, names) for split in theirs}
+        scores = {split: (kept or {}).get(split) or Scores(task, names) for split in theirs}
+        for each in scores.values():
+            each.reset()
+        if kept is not None:
+            kept.update(scores)
         begun = False
         for batch in _begin(source):
             batch = move(batch)

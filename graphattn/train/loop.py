@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from graphattn.data import check_data, notice_one_way, tidy
 from graphattn.tasks import Task
 from graphattn.tasks.calling import Batch
+from graphattn.tasks.scores import Scores
 from graphattn.tasks.task import SPLITS, Split
 from graphattn.train.checkpoint import Checkpoints, Position
 from graphattn.train.config import TrainConfig
@@ -170,6 +171,7 @@ class _Trainer:
         self.batches = whole if batches is None else batches
         self.eval_batches = whole if eval_batches is None else eval_batches
         self.looks_at_batches = eval_batches is not None
+        self.kept: dict[Split, Scores] = {}
         self.runnable = cast(nn.Module, torch.compile(model)) if config.compile else model
         model.to(fabric.device)
         with torch.random.fork_rng(devices=[], enabled=self.looks_at_batches):
@@ -271,7 +273,7 @@ class _Trainer:
         looks = epoch % every == 0 or epoch == self.config.max_epochs
         tensors = [loss]
         if looks:
-            val = self._scores(("val",), self.followed)["val"]
+            val = self._scores(("val",), self.followed, self.kept)["val"]
             tensors += [val["loss"], *(val[name] for name in self.followed)]
         # One transfer from the device per epoch.
         values: list[float] = torch.stack([value.to(loss) for value in tensors]).tolist()
@@ -326,13 +328,22 @@ class _Trainer:
             group["lr"] = self.config.lr * factor
 
     def _scores(
-        self, splits: tuple[Split, ...], names: tuple[str, ...]
+        self,
+        splits: tuple[Split, ...],
+        names: tuple[str, ...],
+        kept: dict[Split, Scores] | None = None,
     ) -> dict[Split, dict[str, Tensor]]:
         share_buffers(self.fabric, self.model)
         # Loaders draw as they begin: looking shall not change what training draws.
         with torch.random.fork_rng(devices=[], enabled=self.looks_at_batches):
             return score(
-                self.task, self._output, self.eval_batches, splits, names, move=self._on_device
+                self.task,
+                self._output,
+                self.eval_batches,
+                splits,
+                names,
+                move=self._on_device,
+                kept=kept,
             )
 
     @torch.no_grad()

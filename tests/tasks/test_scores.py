@@ -97,3 +97,16 @@ def test_missing_answers_change_nothing(missing: float) -> None:
 def test_no_batch_is_an_error() -> None:
     with pytest.raises(ValueError, match="no batch was given"):
         Scores(NodeTask(labels="binary"), []).compute()
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel"])
+def test_after_a_reset_nothing_is_left(kind: Any) -> None:
+    out, y, _ = examples(kind)
+    task = NodeTask(labels=kind)
+    scores, fresh = (Scores(task, task.kind.metrics) for _ in range(2))
+    scores.update(-out, y)
+    scores.compute()
+    scores.reset()
+    for each in (scores, fresh):
+        each.update(out[:30], y[:30])
+    assert scores.compute() == fresh.compute()
