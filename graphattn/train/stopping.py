@@ -99,9 +99,10 @@ class EarlyStopping:
             ValueError: If a value is missing, unknown or out of range, or belongs to another rule.
         """
         own = vars(self)
-        state = {"ties": "last", **state}  # which older states do not know
-        if missing := [name for name in own if name not in state]:
+        # Older states do not know of ties.
+        if missing := [name for name in own if name not in state and name != "ties"]:
             raise ValueError(f"the stopping state lacks {', '.join(missing)}")
+        state = {"ties": "last", **state}
         if unknown := [name for name in state if name not in own]:
             raise ValueError(f"the stopping state has an unknown {unknown[0]!r}")
         for name in ("monitor", "patience", "ties"):
