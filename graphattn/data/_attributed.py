@@ -20,7 +20,7 @@ def read_attributed(path: Path) -> Data:
     """Read one file of Bojchevski and Günnemann's format, as ``CitationFull`` and others have it.
 
     As PyG's reader does, positive features become 1, self-loops are dropped and every edge gets
-    its reverse; but features stay sparse, which for Coauthor CS is 9 MB instead of 499.
+    its reverse; but features stay sparse.
 
     Args:
         path: The file. Objects in it are refused.

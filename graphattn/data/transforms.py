@@ -28,9 +28,9 @@ class SparseFeatures(BaseTransform):
     :class:`NormalizeFeatures` takes both.
 
     Args:
-        max_density: Largest share of non-zeros that is kept sparse, in [0, 1]. At the default,
-            dropout and a product with up to 512 columns are faster than dense ones on a CPU, and
-            the matrix with its transpose is no larger; at a third both cost more.
+        max_density: Largest share of non-zeros that is kept sparse, in [0, 1]. An entry of a sparse
+            matrix takes three times the memory of a dense one, and again as much for the transpose
+            that training keeps; at the default both together are smaller than the dense matrix.
 
     Raises:
         ValueError: If the graph has no ``x``, or one that is not a matrix, or ``max_density`` is
