@@ -29,7 +29,7 @@ class SparseFeatures(BaseTransform):
 
     Args:
         max_density: Largest share of non-zeros that is kept sparse, in [0, 1]. An entry of a sparse
-            matrix takes three times the memory of a dense one, and again as much for the transpose
+            matrix takes three times the memory of a dense one, and four times for the transpose
             that training keeps; at the default both together are smaller than the dense matrix.
 
     Raises:
