@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Collection
+from typing import SupportsIndex
 
-__all__ = ["check_choice", "check_count", "check_number", "check_probability", "check_seed"]
+__all__ = [
+    "as_count",
+    "check_choice",
+    "check_count",
+    "check_number",
+    "check_probability",
+    "check_seed",
+]
 
 
 _LARGEST_SEED = 2**32 - 1
@@ -48,9 +57,24 @@ def check_count(name: str, value: object, *, least: int = 1, most: int = 2**63 -
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"'{name}' must be a whole number, got {value!r}")
     if value < least:
-        raise ValueError(f"'{name}' must be {least} or more, got {value!r}")
+        raise ValueError(f"'{name}' must be at least {least}, got {value!r}")
     if value > most:
         raise ValueError(f"'{name}' must be at most {most}, got {value!r:.50}")
+
+
+def as_count(name: str, value: SupportsIndex, *, least: int = 1) -> int:
+    """A whole number of any kind, such as one of NumPy's, as Python's.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is smaller than ``least``.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"'{name}' must be a whole number, got {value!r}") from None
+    check_count(name, count, least=least)
+    return count
 
 
 def check_seed(name: str, value: object) -> None:

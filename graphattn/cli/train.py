@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Union
 
 import tyro
 
@@ -21,6 +21,10 @@ from graphattn.train import TrainConfig
 
 if TYPE_CHECKING:
     from graphattn.train import Report
+
+    _Model = ModelConfig
+else:  # tyro asks for the settings of every method
+    _Model = Union[tuple(METHODS.values())]  # noqa: UP007
 
 __all__ = ["Train", "default_for", "parse_seeds"]
 
@@ -54,7 +58,7 @@ class Train:
     """Never use the network."""
     progress: bool = True
     """Show a progress bar."""
-    model: Annotated[ModelConfig, tyro.conf.AvoidSubcommands] = field(default_factory=GATConfig)
+    model: Annotated[_Model, tyro.conf.AvoidSubcommands] = field(default_factory=GATConfig)
     """The network."""
     data: DataConfig = field(default_factory=DataConfig)
     """The data."""

@@ -8,19 +8,16 @@ from graphattn._core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from graphattn.models.aero_gnn import AEROGNN
+    from graphattn.models.aero_gnn_config import AEROGNNConfig
     from graphattn.models.blocks import AttentionBlock
-    from graphattn.models.config import (
-        METHODS,
-        AEROGNNConfig,
-        GATConfig,
-        GATTunedConfig,
-        GATv2Config,
-        MLPConfig,
-        ModelConfig,
-    )
+    from graphattn.models.config import ModelConfig
     from graphattn.models.gat import GAT, GATv2
+    from graphattn.models.gat_config import GATConfig, GATv2Config
     from graphattn.models.gat_tuned import GATTuned
+    from graphattn.models.gat_tuned_config import GATTunedConfig
+    from graphattn.models.methods import METHODS
     from graphattn.models.mlp import MLP
+    from graphattn.models.mlp_config import MLPConfig
 
 __all__ = [
     "AEROGNN",
@@ -42,17 +39,17 @@ __getattr__ = lazy_exports(
     __name__,
     {
         "AEROGNN": "aero_gnn",
-        "AEROGNNConfig": "config",
+        "AEROGNNConfig": "aero_gnn_config",
         "AttentionBlock": "blocks",
         "GAT": "gat",
-        "GATConfig": "config",
+        "GATConfig": "gat_config",
         "GATTuned": "gat_tuned",
-        "GATTunedConfig": "config",
+        "GATTunedConfig": "gat_tuned_config",
         "GATv2": "gat",
-        "GATv2Config": "config",
-        "METHODS": "config",
+        "GATv2Config": "gat_config",
+        "METHODS": "methods",
         "MLP": "mlp",
-        "MLPConfig": "config",
+        "MLPConfig": "mlp_config",
         "ModelConfig": "config",
     },
 )

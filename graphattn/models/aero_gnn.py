@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, elu
 from torch_geometric.typing import Adj
 
 from graphattn.nn import AEROConv, Linear
-from graphattn.nn.conv._edges import as_edge_list, with_weights
 from graphattn.ops import sparse_dropout
-from graphattn.ops.checks import check_tensor
 
 __all__ = ["AEROGNN"]
 
@@ -45,9 +41,8 @@ class AEROGNN(nn.Module):
         >>> model
         AEROGNN(1433, 7, num_steps=32)
         >>> x, edge_index = torch.randn(3, 1433), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
-        >>> out, weights = model(x, edge_index, return_attention_weights=True)
-        >>> out.shape, len(weights), weights[0][1].shape
-        (torch.Size([3, 7]), 32, torch.Size([4, 1]))
+        >>> model(x, edge_index).shape
+        torch.Size([3, 7])
     """
 
     def __init__(
@@ -87,33 +82,21 @@ class AEROGNN(nn.Module):
         for module in (*self.lins, self.conv, self.lin_out):
             module.reset_parameters()
 
-    def forward(
-        self, x: Tensor, edge_index: Adj, *, return_attention_weights: bool | None = None
-    ) -> Any:
+    def forward(self, x: Tensor, edge_index: Adj) -> Tensor:
         """Compute node outputs.
 
         Args:
             x: Node features, dense or ``torch.sparse_csr``. Shape ``[N, in_channels]``.
             edge_index: Edges in any form that the layer takes; with one self-loop per node, as in
                 the paper.
-            return_attention_weights: Also return the coefficients of every step.
 
         Returns:
-            Outputs, shape ``[N, out_channels]``; with ``return_attention_weights=True`` a pair of
-            these and one ``(edge_index, alpha)`` per step, ``alpha`` of shape ``[E, heads]``.
+            Outputs. Shape ``[N, out_channels]``.
 
         Raises:
             ValueError: If the width of ``x`` is not ``in_channels``; see also the layer.
         """
-        h = self._states(x)
-        if not return_attention_weights:
-            return self._read_out(self.conv(h, edge_index))
-        edges, _ = as_edge_list(edge_index)
-        z, (_, alpha) = self.conv(h, edges, return_attention_weights=True)
-        check_tensor(x, "x")
-        size = (x.size(0), x.size(0))
-        weights = [with_weights(edge_index, edges, step, size) for step in alpha.unbind(1)]
-        return self._read_out(z), weights
+        return self._read_out(self.conv(self._states(x), edge_index))
 
     def hop_attention(self, x: Tensor, edge_index: Adj) -> Tensor:
         """Weights of every node's states in its sum; see :meth:`AEROConv.hop_attention`.

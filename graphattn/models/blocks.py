@@ -10,7 +10,7 @@ from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.typing import Adj
 
 from graphattn._core.checks import check_choice, check_probability
-from graphattn.models.config import NodeNorm
+from graphattn.models.gat_tuned_config import NodeNorm
 from graphattn.nn import AttentionConv, Linear
 
 __all__ = ["AttentionBlock", "OutputMap", "Residual"]
@@ -150,14 +150,7 @@ class AttentionBlock(nn.Module):
             if module is not self and callable(reset):
                 reset()
 
-    def forward(
-        self,
-        x: Tensor,
-        edge_index: Adj,
-        edge_attr: Tensor | None = None,
-        *,
-        return_attention_weights: bool | None = None,
-    ) -> Any:
+    def forward(self, x: Tensor, edge_index: Adj, edge_attr: Tensor | None = None) -> Tensor:
         """Compute the block's node features.
 
         Args:
@@ -165,30 +158,20 @@ class AttentionBlock(nn.Module):
                 ``[N, in_channels]``.
             edge_index: Edges in any form that the attention layer takes.
             edge_attr: Edge features, if the layer takes any. Shape ``[E, edge_dim]``.
-            return_attention_weights: Also return the coefficients.
 
         Returns:
-            Shape ``[N, out_channels]``; with ``return_attention_weights=True`` a pair of these and
-            ``(edge_index, alpha)``.
+            Shape ``[N, out_channels]``.
 
         Raises:
-            ValueError: If ``x`` does not fit; or if coefficients are asked of a block without an
-                attention layer.
+            ValueError: If ``x`` does not fit.
         """
         y = x if self.norm is None or not self.norm_first else self.norm(x)
         y = y if self.lin_in is None else self.lin_in(y)
-        out, weights = y, None
-        if self.conv is not None and return_attention_weights:
-            out, weights = self.conv(y, edge_index, edge_attr, return_attention_weights=True)
-        elif self.conv is not None:
-            out = self.conv(y, edge_index, edge_attr)
-        elif return_attention_weights:
-            raise ValueError("'return_attention_weights' is True, but the block has no attention")
+        out = y if self.conv is None else self.conv(y, edge_index, edge_attr)
         if self.sep:
             out = torch.cat([y.to_dense(), out], dim=-1)
         out = out if self.lin_out is None else self.lin_out(out)
-        out = self._join(x, out)
-        return (out, weights) if return_attention_weights else out
+        return self._join(x, out)
 
     def _join(self, x: Tensor, out: Tensor) -> Tensor:
         """Residual, normalisation, activation and dropout."""

@@ -65,8 +65,9 @@ class GAT(pyg.GAT):
         >>> model
         GAT(1433, 7, num_layers=2)
         >>> x, edge_index = torch.randn(3, 1433), torch.tensor([[0, 1], [1, 2]])
-        >>> out, weights = model(x, edge_index, return_attention_weights=True)
-        >>> out.shape, [alpha.shape for _, alpha in weights]
+        >>> with graphattn.nn.record_attention(model) as records:
+        ...     out = model(x, edge_index)
+        >>> out.shape, [record.alpha.shape for record in records]
         (torch.Size([3, 7]), [torch.Size([5, 8]), torch.Size([5, 8])])
     """
 
@@ -155,8 +156,7 @@ class GAT(pyg.GAT):
         batch_size: int | None = None,
         num_sampled_nodes_per_hop: list[int] | None = None,
         num_sampled_edges_per_hop: list[int] | None = None,
-        return_attention_weights: bool | None = None,
-    ) -> Any:
+    ) -> Tensor:
         """Compute node outputs.
 
         Args:
@@ -169,18 +169,16 @@ class GAT(pyg.GAT):
             batch_size: Number of graphs, likewise.
             num_sampled_nodes_per_hop: Sizes of a sampled block, to compute only what is needed.
             num_sampled_edges_per_hop: Likewise.
-            return_attention_weights: Also return the coefficients of every layer.
 
         Returns:
-            Outputs, shape ``[N, out_channels]``; with ``return_attention_weights=True`` a pair of
-            these and one ``(edge_index, alpha)`` per layer.
+            Outputs. Shape ``[N, out_channels]``.
 
         Raises:
             TypeError: If ``x`` is no tensor.
             ValueError: If the width of ``x`` is not ``in_channels``; see also the layer.
         """
         # Traced by PyG's `to_hetero`: nothing here may look at an argument.
-        inputs = (
+        out: Tensor = super().forward(
             self.input_dropout(x),
             edge_index,
             edge_weight,
@@ -190,21 +188,7 @@ class GAT(pyg.GAT):
             num_sampled_nodes_per_hop,
             num_sampled_edges_per_hop,
         )
-        if not (isinstance(return_attention_weights, bool) and return_attention_weights):
-            return super().forward(*inputs)
-        weights: list[Any] = []
-
-        def keep(_: torch.nn.Module, __: Any, out: tuple[Tensor, Any]) -> Tensor:
-            weights.append(out[1])
-            return out[0]
-
-        handles = [conv.register_forward_hook(keep) for conv in self.convs]
-        try:
-            with self._layers_called_with(return_attention_weights=True):
-                return super().forward(*inputs), weights
-        finally:
-            for handle in handles:
-                handle.remove()
+        return out
 
     @torch.no_grad()
     def inference_per_layer(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch_geometric.typing import Adj
 
 from graphattn.models.blocks import AttentionBlock, OutputMap
-from graphattn.models.config import NodeNorm
+from graphattn.models.gat_tuned_config import NodeNorm
 from graphattn.nn import GATConv, Linear
 
 __all__ = ["GATTuned"]
@@ -114,40 +112,27 @@ class GATTuned(nn.Module):
         for module in (*self.blocks, self.lin_out):
             module.reset_parameters()
 
-    def forward(
-        self,
-        x: Tensor,
-        edge_index: Adj,
-        edge_attr: Tensor | None = None,
-        *,
-        return_attention_weights: bool | None = None,
-    ) -> Any:
+    def forward(self, x: Tensor, edge_index: Adj, edge_attr: Tensor | None = None) -> Tensor:
         """Compute node outputs.
 
         Args:
             x: Node features, dense or ``torch.sparse_csr``. Shape ``[N, in_channels]``.
             edge_index: Edges in any form that the layers take.
             edge_attr: Edge features. Shape ``[E, edge_dim]``.
-            return_attention_weights: Also return the coefficients of every layer.
 
         Returns:
-            Outputs, shape ``[N, out_channels]``; with ``return_attention_weights=True`` a pair of
-            these and one ``(edge_index, alpha)`` per layer.
+            Outputs. Shape ``[N, out_channels]``.
 
         Raises:
             TypeError: If ``x`` is no tensor.
             ValueError: If the width of ``x`` is not ``in_channels``; see also the layer.
         """
-        weights, total = [], None
+        total = None
         for block in self.blocks:
-            if return_attention_weights:
-                x, weight = block(x, edge_index, edge_attr, return_attention_weights=True)
-                weights.append(weight)
-            else:
-                x = block(x, edge_index, edge_attr)
+            x = block(x, edge_index, edge_attr)
             total = x if total is None or not self.sum_layers else total + x
-        out = self.lin_out(total)
-        return (out, weights) if return_attention_weights else out
+        out: Tensor = self.lin_out(total)
+        return out
 
     def __repr__(self) -> str:
         return (

@@ -2,7 +2,7 @@
 
 from graphattn.nn.conv.additive_conv import AdditiveConv
 from graphattn.nn.conv.aero_conv import AEROConv
-from graphattn.nn.conv.attention_conv import AttentionConv
+from graphattn.nn.conv.attention_conv import AttentionConv, Operands
 from graphattn.nn.conv.gat_conv import GATConv
 from graphattn.nn.conv.gatv2_conv import GATv2Conv
 from graphattn.nn.conv.transformer_conv import TransformerConv
@@ -19,6 +19,7 @@ __all__ = [
     "GATConv",
     "GATv2Conv",
     "Linear",
+    "Operands",
     "TransformerConv",
     "record_attention",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from graphattn.models import GATTunedConfig
-from graphattn.models.config import NodeNorm
+from graphattn.models.gat_tuned_config import NodeNorm
 from graphattn.recipes.experiment import DataConfig, Experiment, Published
 from graphattn.train import TrainConfig
 

@@ -59,7 +59,7 @@ class SeededLoader(DataLoader[Any]):
             ValueError: If it is negative.
         """
         if epoch < 0:
-            raise ValueError(f"'epoch' must be 0 or more, got {epoch}")
+            raise ValueError(f"'epoch' must be at least 0, got {epoch}")
         self._next_epoch = epoch
         inner = getattr(self.batch_sampler, "sampler", None)
         samplers = {id(each): each for each in (self.sampler, self.batch_sampler, inner)}

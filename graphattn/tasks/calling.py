@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.nn import Sequential
 
-__all__ = ["Batch", "call_model", "rows_of"]
+__all__ = ["Batch", "call_model", "rows_of", "takes"]
 
 Batch: TypeAlias = Data | HeteroData
 """A graph, a sampled part of one, or several graphs."""
@@ -63,6 +63,11 @@ def call_model(model: nn.Module, batch: Batch) -> Any:
         else:
             positional.append(value)  # hooks of torch see these only
     return model(*positional, **named)
+
+
+def takes(model: nn.Module, name: str) -> bool:
+    """Whether the ``forward`` of a model names an input."""
+    return any(parameter.name == name for parameter in _parameters_of(model))
 
 
 class _Parameter(NamedTuple):

@@ -8,7 +8,7 @@ from torch_geometric.data import HeteroData
 
 from graphattn.tasks.calling import Batch
 from graphattn.tasks.names import LabelName, MetricName
-from graphattn.tasks.task import GraphTask, NodeTask, Task
+from graphattn.tasks.task import GraphTask, LinkTask, NodeTask, Task
 
 __all__ = ["make_task"]
 
@@ -23,7 +23,8 @@ def make_task(
     """The task that the labels of a graph or batch stand for.
 
     Integers ``[N]`` or ``[N, 1]`` are classes, booleans ``[N]`` yes or no, and 1, 0, -1 or NaN of
-    any dtype in shape ``[N, T]`` the answers to ``T`` questions. All else must be named.
+    any dtype in shape ``[N, T]`` the answers to ``T`` questions. A batch with ``edge_label`` and
+    without ``y`` is one of links. All else must be named.
 
     Args:
         batch: The graph, or a batch of several.
@@ -33,7 +34,7 @@ def make_task(
             if there is a row of labels for each.
 
     Returns:
-        A task of nodes or of graphs.
+        A task of nodes, graphs or links.
 
     Raises:
         ValueError: If labels are missing, or fit no kind or several; the text says what to do.
@@ -43,6 +44,8 @@ def make_task(
         >>> make_task(Data(x=torch.ones(3, 1), y=torch.tensor([0, 2, 1]))).name
         'node multiclass'
     """
+    if (links := _links(batch)) is not None:
+        return LinkTask(labels=labels or "binary", metric=metric, edge_type=links[0])
     if isinstance(batch, HeteroData):
         types = [kind for kind in batch.node_types if isinstance(batch[kind].get("y"), Tensor)]
         if len(types) != 1:
@@ -59,6 +62,20 @@ def make_task(
     if batched and _of_graphs(batch, y):
         return GraphTask(labels=labels, metric=metric)
     return NodeTask(labels=labels, metric=metric)
+
+
+def _links(batch: Batch) -> tuple[tuple[str, str, str] | None] | None:
+    """The type of the pairs that have labels, where a batch has some."""
+    stores = batch.edge_stores if isinstance(batch, HeteroData) else batch.stores
+    found = [store for store in stores if isinstance(store.get("edge_label"), Tensor)]
+    if not found:
+        return None
+    if len(found) > 1 or any(isinstance(store.get("y"), Tensor) for store in batch.stores):
+        raise ValueError(
+            "the batch has 'edge_label' of pairs beside other labels; pass task=LinkTask() or "
+            "NodeTask(labels=...) to say what is learnt"
+        )
+    return (found[0]._key if isinstance(batch, HeteroData) else None,)
 
 
 def _guess(y: Tensor) -> LabelName:

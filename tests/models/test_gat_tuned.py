@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, dropout, relu
 
 from graphattn.models import GATTuned
+from graphattn.nn import record_attention
 
 
 @pytest.fixture
@@ -80,12 +81,12 @@ def test_takes_sparse_and_edge_features_and_returns_attention(
     model = GATTuned(6, 32, 2, 4, heads=2, edge_dim=3)
     expected = model(x, edges, edge_attr)
     torch.testing.assert_close(model(x.to_sparse_csr(), edges, edge_attr), expected)
-    out, weights = model(x, edges, edge_attr=edge_attr, return_attention_weights=True)
-    torch.testing.assert_close(out, expected)
-    assert len(weights) == 2
-    for returned, alpha in weights:
-        assert torch.equal(returned, edges)
-        total = torch.zeros(20, 2).index_add(0, edges[1], alpha)
+    with record_attention(model) as records:
+        torch.testing.assert_close(model(x, edges, edge_attr=edge_attr), expected)
+    assert len(records) == 2
+    for record in records:
+        assert torch.equal(record.edge_index, edges)
+        total = torch.zeros(20, 2).index_add(0, edges[1], record.alpha)
         torch.testing.assert_close(total, torch.ones_like(total))
 
 

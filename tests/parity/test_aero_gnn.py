@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from graphattn.models import AEROGNN
-from graphattn.nn import AEROConv
+from graphattn.nn import AEROConv, record_attention
 from graphattn.ops import _native, use_implementation
 
 ROOT = Path(os.environ.get("GRAPHATTN_PARITY") or Path(__file__).parent / "fixtures")
@@ -96,11 +96,13 @@ def test_outputs_and_gradients(path: Path, implementation: str) -> None:
 def test_attention_of_edges_and_hops(path: Path) -> None:
     arrays = load(path)
     model, edges = network(arrays), arrays["edge_index"]
-    out, weights = model(arrays["x"], edges, return_attention_weights=True)
-    torch.testing.assert_close(out, arrays["logits"], **TOLERANCE)
-    assert all(torch.equal(returned, edges) for returned, _ in weights)
-    alpha = torch.stack([alpha for _, alpha in weights])
+    with record_attention(model) as records:
+        torch.testing.assert_close(model(arrays["x"], edges), arrays["logits"], **TOLERANCE)
+    *steps, hop = records
+    assert all(torch.equal(step.edge_index, edges) for step in steps)
+    alpha = torch.stack([step.alpha for step in steps])
     torch.testing.assert_close(alpha, arrays["edge_attention"], **TOLERANCE)
+    torch.testing.assert_close(hop.alpha.transpose(0, 1), arrays["hop_attention"], **TOLERANCE)
     gamma = model.hop_attention(arrays["x"], edges).transpose(0, 1)
     torch.testing.assert_close(gamma, arrays["hop_attention"], **TOLERANCE)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from graphattn.models import AttentionBlock, GATTuned
-from graphattn.nn import AdditiveConv, TransformerConv
+from graphattn.nn import AdditiveConv, TransformerConv, record_attention
 
 ROOT = Path(os.environ.get("GRAPHATTN_PARITY") or Path(__file__).parent / "fixtures") / "tuned"
 VALUES = {"rtol": 0.0, "atol": 1e-10}
@@ -200,6 +200,7 @@ def test_block(name: str) -> None:
     torch.testing.assert_close(x.grad, arrays["vjp_x"], **GRADIENTS)
     for i, block in enumerate(blocks):
         assert_gradients(block, arrays, f"vjp_{i}_")
-    _, (_, alpha) = blocks[0](x, edges, return_attention_weights=True)
+    with record_attention(blocks[0]) as records:
+        blocks[0](x, edges)
     # Every node has its loop in the file, so that those added get no weight.
-    torch.testing.assert_close(alpha[: edges.size(1)], arrays["attention"], **VALUES)
+    torch.testing.assert_close(records[0].alpha[: edges.size(1)], arrays["attention"], **VALUES)

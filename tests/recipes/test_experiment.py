@@ -45,9 +45,9 @@ def test_sampling_is_a_change_like_others_and_old_settings_have_none() -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"num_neighbors": (5, -2)}, "'num_neighbors' must be -1 or more, got -2"),
-        ({"batch_size": 0}, "'batch_size' must be 1 or more, got 0"),
-        ({"num_workers": -1}, "'num_workers' must be 0 or more, got -1"),
+        ({"num_neighbors": (5, -2)}, "'num_neighbors' must be at least -1, got -2"),
+        ({"batch_size": 0}, "'batch_size' must be at least 1, got 0"),
+        ({"num_workers": -1}, "'num_workers' must be at least 0, got -1"),
         ({"eval_num_neighbors": (3,)}, "'eval_num_neighbors' goes with 'num_neighbors'"),
     ],
 )

@@ -284,7 +284,7 @@ def test_leftovers_of_a_killed_process_go_with_the_resume(
         (None, {"name": "a\x1b[2J"}, "'name' must have no control characters"),
         (None, {"name": None}, "'name' must be a string, got None"),
         (None, {"name": ["a"]}, "'name' must be a string"),
-        (None, {"seed": -1}, "'seed' must be 0 or more"),
+        (None, {"seed": -1}, "'seed' must be at least 0"),
         (None, {"seed": 2**40}, "'seed' must be at most 4294967295"),
         (None, {"seed": "0/../../victim"}, "'seed' must be a whole number"),
         (None, {"seed": [0]}, "'seed' must be a whole number"),

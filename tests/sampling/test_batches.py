@@ -285,7 +285,7 @@ def test_the_epoch_is_told_to_a_sampler() -> None:
     loader = nodes_of(sampler=sampler)
     loader.set_epoch(4)
     assert sampler.epoch == 4
-    with pytest.raises(ValueError, match="'epoch' must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="'epoch' must be at least 0, got -1"):
         loader.set_epoch(-1)
 
 

@@ -287,7 +287,7 @@ def test_bad_input(
 
 
 def test_bad_epoch(graph: Data) -> None:
-    with pytest.raises(ValueError, match="'epoch' must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="'epoch' must be at least 0, got -1"):
         NeighborLoader(graph, [1]).set_epoch(-1)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
 
-from graphattn.tasks import GraphTask, NodeTask, make_task
+from graphattn.tasks import GraphTask, LinkTask, NodeTask, make_task
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,15 @@ def test_the_type_with_labels_is_the_target() -> None:
 def test_labels_that_are_not_there() -> None:
     with pytest.raises(ValueError, match="'y' is missing from 'data'"):
         make_task(Data(x=torch.ones(2, 1)))
+
+
+def test_pairs_with_labels_are_links_where_nothing_else_has_any() -> None:
+    pairs = {"edge_label": torch.tensor([1.0, 0.0]), "edge_label_index": torch.zeros(2, 2).long()}
+    batch = Data(x=torch.ones(3, 1), **pairs)
+    assert make_task(batch) == LinkTask()
+    batch.y = torch.tensor([0, 1, 2])
+    with pytest.raises(ValueError, match=r"beside other labels; pass task=LinkTask\(\) or"):
+        make_task(batch)
+    hetero, kind = HeteroData(), ("a", "to", "b")
+    hetero[kind].edge_label = pairs["edge_label"]
+    assert make_task(hetero) == LinkTask(edge_type=kind)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch, Data, HeteroData
 
-from graphattn.tasks import GraphTask, NodeTask
+from graphattn.tasks import GraphTask, LinkTask, NodeTask
 
 
 def mask(*nodes: int, count: int = 5) -> torch.Tensor:
@@ -98,6 +98,68 @@ def test_graphs_are_examples_by_their_rows_of_labels() -> None:
     task.check_output(torch.zeros(3, 1), batch, batch.y)
     with pytest.raises(ValueError, match=r"'model' must give \[3, 1\] for 'binary'.*got \[6, 1\]"):
         task.check_output(torch.zeros(6, 1), batch, batch.y)
+
+
+PAIRS = torch.tensor([[0, 1, 4], [2, 1, 0]])
+
+
+class States(nn.Module):
+    """A state per node: itself, doubled."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+class Scorer(nn.Module):
+    """A score per pair."""
+
+    def forward(self, x: torch.Tensor, edge_label_index: torch.Tensor) -> torch.Tensor:
+        return edge_label_index.sum(dim=0, keepdim=True).t().float()
+
+
+def test_pairs_are_scored_by_states_or_by_the_model() -> None:
+    x = torch.randn(5, 3)
+    batch = Data(x=x, edge_label_index=PAIRS, edge_label=torch.tensor([1.0, 0.0, -1.0]))
+    task = LinkTask()
+    task.check(batch)
+    out = task.output(States(), batch)
+    torch.testing.assert_close(out, 4 * (x[PAIRS[0]] * x[PAIRS[1]]).sum(dim=1))
+    task.check_output(out, batch, batch.edge_label)
+    rows, y = task.examples(batch, "val")
+    assert (rows.tolist(), y.tolist()) == ([0, 1], [1, 0])
+    scored = task.output(Scorer(), batch)
+    task.check_output(scored, batch, batch.edge_label)
+    assert task.logits(scored, rows).tolist() == [2, 2]
+    own = LinkTask(call=lambda model, batch: model(batch.x)[batch.edge_label_index[0], 0])
+    torch.testing.assert_close(own.output(States(), batch), 2 * x[PAIRS[0], 0])
+    with pytest.raises(ValueError, match=r"'model' must give \[3, 1\] for 'binary'.* got \[5, 3\]"):
+        task.check_output(2 * x, batch, batch.edge_label)
+    del batch.edge_label_index
+    with pytest.raises(ValueError, match="'edge_label_index' is missing from the batch"):
+        task.check(batch)
+
+
+def test_pairs_of_two_types() -> None:
+    batch, kind = HeteroData(), ("user", "buys", "item")
+    batch["user"].x, batch["item"].x = torch.randn(5, 3), torch.randn(3, 3)
+    batch[kind].edge_index = torch.tensor([[0], [1]])
+    batch[kind].edge_label_index = PAIRS
+    batch[kind].edge_label = torch.tensor([1, 0, 1])
+    task = LinkTask(edge_type=kind)
+    task.check(batch)
+    assert task.name == "link binary of user-buys-item"
+    out = task.output(Doubled(), batch)
+    expected = 4 * (batch["user"].x[PAIRS[0]] * batch["item"].x[PAIRS[1]]).sum(dim=1)
+    torch.testing.assert_close(out, expected)
+    with pytest.raises(ValueError, match=r"'edge_type' of the task must be one of .* got None"):
+        LinkTask().check(batch)
+
+
+class Doubled(nn.Module):
+    """Of every type a state per node."""
+
+    def forward(self, x_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: 2 * x for name, x in x_dict.items()}
 
 
 def test_outputs_for_nodes(graph: Data) -> None:

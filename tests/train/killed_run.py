@@ -1,33 +1,25 @@
-"""What the resume tests run, in processes of their own: ``killed_run.py FOLDER DELAY``."""
+"""What tests of resuming run in a process of its own: ``killed_run.py FOLDER KIND DELAY``."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
+from graphattn.sampling import NeighborLoader
 from graphattn.train import Report, RunFolder, TrainConfig, fit
 
-EPOCHS = 150
+EPOCHS = {"whole": 150, "sampled": 12}
 
 
-class SlowBatches:
-    """The whole graph as the only batch, handed out after a while."""
-
-    def __init__(self, data: Data, delay: float) -> None:
-        self.data, self.delay = data, delay
-
-    def __iter__(self) -> Iterator[Data]:
-        time.sleep(self.delay)
-        yield self.data
-
-
-def main(folder: str | Path, delay: float) -> Report:
+def main(folder: str | Path, kind: str, delay: float) -> Report:
+    """Train on the whole graph or on samples of it, with a pause before every batch."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(90) % 3
@@ -35,23 +27,44 @@ def main(folder: str | Path, delay: float) -> Report:
         x=torch.randn(90, 8, generator=generator) + torch.nn.functional.one_hot(y, 8),
         edge_index=torch.randint(90, (2, 300), generator=generator),
         y=y,
-        train_mask=torch.arange(90) < 30,
-        val_mask=(torch.arange(90) >= 30) & (torch.arange(90) < 60),
+        train_mask=torch.arange(90) < 40,
+        val_mask=(torch.arange(90) >= 40) & (torch.arange(90) < 60),
         test_mask=torch.arange(90) >= 60,
     )
+
+    def slowly(batch: Any) -> Any:
+        time.sleep(delay)
+        return batch
+
+    settings: dict[str, Any] = {"checkpoint_seconds": 0.05}
+    loaders: dict[str, Any] = {
+        "batches": DataLoader([data], collate_fn=lambda graphs: slowly(graphs[0]))
+    }
+    if kind == "sampled":
+        settings = {
+            "checkpoint_seconds": 0.0,
+            "optimizer": "adamw",
+            "schedule": "cosine",
+            "warmup_epochs": 2,
+            "eval_every": 2,
+        }
+        seeds = {"input_nodes": data.train_mask, "batch_size": 5, "shuffle": True}
+        loaders = {
+            "batches": NeighborLoader(data, [3, 3], transform=slowly, **seeds),
+            "eval_batches": NeighborLoader(data, [5, 5], batch_size=40),
+        }
     torch.manual_seed(5)
-    model = GCN(8, 16, num_layers=2, out_channels=3, dropout=0.5, norm="batch_norm")
     return fit(
-        model,
+        GCN(8, 16, num_layers=2, out_channels=3, dropout=0.5, norm="batch_norm"),
         data,
-        TrainConfig(max_epochs=EPOCHS, patience=EPOCHS, checkpoint_seconds=0.05),
+        TrainConfig(max_epochs=EPOCHS[kind], patience=150, **settings),
         seed=11,
-        batches=SlowBatches(data, delay),
         run=RunFolder(folder),
         resume=True,
         progress=False,
+        **loaders,
     )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import runpy
 import signal
 import subprocess
 import sys
@@ -89,9 +90,11 @@ def test_an_interrupted_epoch_goes_on_where_it_was(
 def test_a_run_killed_in_mid_epoch_ends_bit_for_bit_like_one_never_interrupted(
     tmp_path: Path,
 ) -> None:
-    script = Path(__file__).with_name("killed_batches.py")
+    script = Path(__file__).with_name("killed_run.py")
     run, whole = (RunFolder.create(tmp_path, name, 11) for name in ("killed", "whole"))
-    with subprocess.Popen([sys.executable, str(script), str(run.path), "0.02"]) as process:
+    with subprocess.Popen(
+        [sys.executable, str(script), str(run.path), "sampled", "0.02"]
+    ) as process:
         wait_for_mid_epoch(run, process)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
@@ -99,8 +102,9 @@ def test_a_run_killed_in_mid_epoch_ends_bit_for_bit_like_one_never_interrupted(
     state = run.read_resume()
     assert state["epoch"] >= 2
     assert 0 < state["position"]["batches"] < 8
+    train = runpy.run_path(str(script))["main"]
     for folder in (run, whole):
-        subprocess.run([sys.executable, str(script), str(folder.path), "0"], check=True)
+        train(folder.path, "sampled", 0.0)
     assert contents(run) == contents(whole)
 
 

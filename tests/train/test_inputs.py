@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GCN, GraphSAGE, HeteroConv, SAGEConv, global_mean_pool
+from torch_geometric.transforms import RandomLinkSplit
 
-from graphattn.sampling import NeighborLoader
-from graphattn.tasks import GraphTask, NodeTask
+from graphattn.sampling import LinkNeighborLoader, NeighborLoader
+from graphattn.tasks import GraphTask, LinkTask, NodeTask
 from graphattn.train import TrainConfig, fit
 from graphattn.train.inputs import check_batches, choose_task
 
@@ -177,6 +178,34 @@ def test_a_task_of_graphs_can_be_said(graph: Data) -> None:
     loaders = {split: DataLoader(graphs(k), batch_size=8) for k, split in enumerate(SPLITS)}
     task = GraphTask(labels="binary", metric="accuracy")
     assert quiet(Pooled(), loaders, task=task).task == "graph binary"
+
+
+# Pairs of nodes
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_links_of_pyg_s_split(graph: Data, sampled: bool) -> None:
+    torch.manual_seed(0)
+    parts = RandomLinkSplit(num_val=0.1, num_test=0.2)(graph)
+    batches: dict[str, Any] = {split: [part] for split, part in zip(SPLITS, parts, strict=True)}
+    if sampled:
+        batches = {
+            split: LinkNeighborLoader(
+                part,
+                [-1, -1],
+                edge_label_index=part.edge_label_index,
+                edge_label=part.edge_label,
+                batch_size=64,
+                shuffle=split == "train",
+            )
+            for split, part in zip(SPLITS, parts, strict=True)
+        }
+    model = GraphSAGE(8, 16, num_layers=2)
+    report = quiet(model, batches, replace(CONFIG, max_epochs=20), task=LinkTask())
+    assert (report.task, report.metric) == ("link binary", "roc_auc")
+    assert report.test_metric > 0.65
+    with pytest.raises(ValueError, match=r"beside other labels; pass task=LinkTask\(\)"):
+        quiet(model, batches)
 
 
 # Batches of nodes

@@ -550,19 +550,17 @@ def test_ctrl_c_without_a_folder_raises_at_once(graph: Data) -> None:
 
 def test_a_killed_run_ends_with_the_numbers_of_one_never_interrupted(tmp_path: Path) -> None:
     script = Path(__file__).with_name("killed_run.py")
-    run = RunFolder.create(tmp_path, "killed", 11)
-    with subprocess.Popen([sys.executable, str(script), str(run.path), "0.02"]) as process:
+    run, whole = (RunFolder.create(tmp_path, name, 11) for name in ("killed", "whole"))
+    with subprocess.Popen([sys.executable, str(script), str(run.path), "whole", "0.02"]) as process:
         wait_for_epoch(20, run, process)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not run.finished
     assert 20 <= run.read_resume()["epoch"] < 150
-
-    subprocess.run([sys.executable, str(script), str(run.path), "0"], check=True)
-
-    other = RunFolder.create(tmp_path, "whole", 11)
-    runpy.run_path(str(script))["main"](other.path, 0.0)
-    assert contents(run) == contents(other)
+    train = runpy.run_path(str(script))["main"]
+    for folder in (run, whole):
+        train(folder.path, "whole", 0.0)
+    assert contents(run) == contents(whole)
     assert len(rows(run)) == 150
 
 

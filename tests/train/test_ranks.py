@@ -54,10 +54,10 @@ def test_alone_the_order_is_that_of_the_loader(graph: Data) -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"batch_size": 0}, "'batch_size' must be 1 or more, got 0"),
-        ({"count": 1, "ranks": 2}, "'count' must be 2 or more, got 1"),
+        ({"batch_size": 0}, "'batch_size' must be at least 1, got 0"),
+        ({"count": 1, "ranks": 2}, "'count' must be at least 2, got 1"),
         ({"rank": 2, "ranks": 2}, "'rank' must be below 'ranks', 2, got 2"),
-        ({"seed": -1}, "'seed' must be 0 or more, got -1"),
+        ({"seed": -1}, "'seed' must be at least 0, got -1"),
     ],
 )
 def test_bad_arguments_are_named(settings: dict[str, int], text: str) -> None:

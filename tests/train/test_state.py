@@ -104,7 +104,7 @@ def first(state: dict[str, Any]) -> dict[str, Any]:
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "epoch of text": (lambda s: s.update(epoch="3"), "'epoch' must be a whole number"),
-    "negative epoch": (lambda s: s.update(epoch=-1), "'epoch' must be 0 or more"),
+    "negative epoch": (lambda s: s.update(epoch=-1), "'epoch' must be at least 0"),
     "absurd epoch": (lambda s: s.update(epoch=10**9), "'epoch' must be at most 10, got"),
     "no epoch": (lambda s: s.pop("epoch"), r"damaged: KeyError\('epoch'\)"),
     "time": (lambda s: s.update(seconds=float("nan")), "'seconds' must be finite"),

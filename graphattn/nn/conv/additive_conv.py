@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphattn._core.checks import as_count
 from graphattn.nn.conv.attention_conv import AttentionConv, Operands
 from graphattn.nn.linear import Linear
 from graphattn.ops import GATScore
@@ -60,19 +61,16 @@ class AdditiveConv(AttentionConv):
         add_self_loops: bool = False,
         **kwargs: Any,
     ) -> None:
-        if channels < 1 or heads < 1 or channels % heads != 0:
+        channels, heads = as_count("channels", channels), as_count("heads", heads)
+        if channels % heads != 0:
             raise ValueError(f"'heads' ({heads}) must divide 'channels' ({channels})")
         super().__init__(
             channels,
             channels // heads,
             heads=heads,
-            concat=True,
             dropout=dropout,
             add_self_loops=add_self_loops,
-            edge_dim=None,
-            fill_value="mean",
             bias=False,
-            residual=False,
             **kwargs,
         )
         self.negative_slope = negative_slope

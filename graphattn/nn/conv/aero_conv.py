@@ -12,6 +12,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.inits import glorot, ones
 from torch_geometric.typing import Adj
 
+from graphattn._core.checks import as_count
 from graphattn.nn.conv._edges import as_edge_list, with_weights
 from graphattn.nn.conv._watch import is_watched
 from graphattn.ops import aero_attention, aero_propagate, spmm
@@ -71,13 +72,10 @@ class AEROConv(MessagePassing):
     ) -> None:
         kwargs.setdefault("aggr", "add")
         super().__init__(node_dim=0, **kwargs)
-        for name, value, least in (("heads", heads, 1), ("num_steps", num_steps, 0)):
-            if value < least:
-                raise ValueError(f"'{name}' must be at least {least}, got {value}")
-        if channels < 1 or channels % heads != 0:
-            raise ValueError(
-                f"'channels' must be a positive multiple of 'heads' ({heads}), got {channels}"
-            )
+        channels, heads = as_count("channels", channels), as_count("heads", heads)
+        num_steps = as_count("num_steps", num_steps, least=0)
+        if channels % heads != 0:
+            raise ValueError(f"'heads' ({heads}) must divide 'channels' ({channels})")
         if not 0.0 <= lambd < math.inf:
             raise ValueError(f"'lambd' must be finite and 0 or more, got {lambd}")
         self.channels = channels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import operator
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj
 from torch_geometric.utils import is_sparse, scatter
 
+from graphattn._core.checks import as_count
 from graphattn._core.errors import unknown_name
 from graphattn.nn.conv._edges import as_edge_list, check_matrix, with_weights
 from graphattn.nn.conv._watch import has_own_masks, is_edge_update_watched, is_watched
@@ -109,28 +109,25 @@ class AttentionConv(MessagePassing):
         in_channels: int | tuple[int, int],
         out_channels: int,
         *,
-        heads: int,
-        concat: bool,
-        dropout: float,
-        add_self_loops: bool,
-        edge_dim: int | None,
-        fill_value: float | Tensor | str,
-        bias: bool,
-        residual: bool,
+        heads: int = 1,
+        concat: bool = True,
+        dropout: float = 0.0,
+        add_self_loops: bool = True,
+        edge_dim: int | None = None,
+        fill_value: float | Tensor | str = "mean",
+        bias: bool = True,
+        residual: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("aggr", "add")
         super().__init__(node_dim=0, **kwargs)
-        heads = _whole(heads, "heads", least=1)
-        out_channels = _whole(out_channels, "out_channels", least=1)
+        heads = as_count("heads", heads)
+        out_channels = as_count("out_channels", out_channels)
         if isinstance(in_channels, (tuple, list)):
-            in_src, in_dst = (_whole(width, "in_channels") for width in in_channels)
+            in_src, in_dst = (_width(width) for width in in_channels)
             in_channels = (in_src, in_dst)
         else:
-            in_channels = _whole(in_channels, "in_channels")
-        widths = [in_channels] if isinstance(in_channels, int) else [*in_channels]
-        if any(width < 1 and width != -1 for width in widths):
-            raise ValueError(f"'in_channels' must be at least 1, or -1, got {in_channels}")
+            in_channels = _width(in_channels)
         if not 0.0 <= dropout <= 1.0:
             raise ValueError(f"'dropout' must lie in [0, 1], got {dropout}")
         if isinstance(fill_value, str) and fill_value not in _FILL_REDUCTIONS:
@@ -466,12 +463,9 @@ def _two(x: Any) -> Any:
     return x
 
 
-def _whole(value: Any, name: str, least: int | None = None) -> int:
-    """A whole number of any kind, NumPy's too."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"'{name}' must be a whole number, got {value!r}") from None
-    if least is not None and number < least:
-        raise ValueError(f"'{name}' must be at least {least}, got {number}")
-    return number
+def _width(value: Any) -> int:
+    """A width, or -1 for that of the first input."""
+    width = as_count("in_channels", value, least=-1)
+    if width == 0:
+        raise ValueError("'in_channels' must be at least 1, or -1 for the first input's, got 0")
+    return width

@@ -78,9 +78,7 @@ class TransformerConv(AttentionConv):
             dropout=dropout,
             add_self_loops=False,
             edge_dim=edge_dim,
-            fill_value=0.0,
             bias=False,
-            residual=False,
             **kwargs,
         )
         self.has_bias = bias

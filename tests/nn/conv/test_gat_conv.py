@@ -15,6 +15,10 @@ def test_contract(layer_check: Callable[..., None]) -> None:
     layer_check(GATConv, peer=pyg.GATConv)
 
 
+def test_equals_its_peer(peer_check: Callable[..., None]) -> None:
+    peer_check(GATConv, pyg.GATConv)
+
+
 def test_sources_alone_equal_pyg() -> None:
     x, edges = torch.randn(4, 8), torch.tensor([[0, 1, 2, 3], [0, 0, 1, 4]])
     ours, theirs = GATConv(8, 4, heads=2), pyg.GATConv(8, 4, heads=2)

@@ -13,6 +13,10 @@ def test_contract(layer_check: Callable[..., None]) -> None:
     layer_check(GATv2Conv, peer=pyg.GATv2Conv)
 
 
+def test_equals_its_peer(peer_check: Callable[..., None]) -> None:
+    peer_check(GATv2Conv, pyg.GATv2Conv)
+
+
 def test_shared_weights_equal_pyg() -> None:
     x, edges = torch.randn(4, 8), torch.tensor([[0, 1, 2, 3], [0, 0, 1, 3]])
     ours = GATv2Conv(8, 4, heads=2, share_weights=True)
