@@ -60,10 +60,10 @@ class NearConfig(ModelConfig):
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a copy of the package that has one method more."""
-    package = tmp_path / "graphattn"
-    shutil.copytree(
-        Path(graphattn.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
-    )
+    package, installed = tmp_path / "graphattn", Path(graphattn.__file__).parent
+    shutil.copytree(installed, package, ignore=shutil.ignore_patterns("__pycache__"))
+    if (cards := installed.parent / "datasets").exists():  # the package of a checkout
+        shutil.copytree(cards, tmp_path / "datasets")
     (package / "models" / "near.py").write_text(NETWORK)
     (package / "models" / "near_config.py").write_text(SETTINGS)
     table = package / "models" / "methods.py"

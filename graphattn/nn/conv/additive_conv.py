@@ -89,7 +89,8 @@ class AdditiveConv(AttentionConv):
         """See :meth:`AttentionConv.operands`."""
         src = self.lin_src(x_src)
         dst = src.new_zeros(num_dst, self.heads) if x_dst is None else self.lin_dst(x_dst)
-        values = x_src.to_dense().view(x_src.size(0), self.heads, self.out_channels)
+        dense = x_src if x_src.layout == torch.strided else x_src.to_dense()
+        values = dense.view(x_src.size(0), self.heads, self.out_channels)
         wide = torch.promote_types(src.dtype, torch.float32)
         return Operands(values, GATScore(src.to(wide), dst.to(wide), None, self.negative_slope))
 

@@ -13,7 +13,7 @@ from torch_geometric.nn.inits import glorot, ones
 from torch_geometric.typing import Adj
 
 from graphattn._core.checks import as_count
-from graphattn.nn.conv._edges import as_edge_list, with_weights
+from graphattn.nn.conv._edges import as_edge_list, check_matrix, with_weights
 from graphattn.nn.conv._watch import is_watched
 from graphattn.ops import aero_attention, aero_propagate, spmm
 from graphattn.ops.aero.reference import Propagated, propagate
@@ -131,7 +131,7 @@ class AEROConv(MessagePassing):
             ValueError: If a shape does not fit or, on the CPU, an index is out of range; if
                 ``edge_attr`` is given.
         """
-        self._check(x, edge_attr, size)
+        self._check(x, edge_index, edge_attr, size)
         edges, _ = as_edge_list(edge_index)
         h = x.view(-1, self.heads, self.channels // self.heads)
         watched = self.explain is True or is_watched(self)
@@ -161,7 +161,7 @@ class AEROConv(MessagePassing):
             TypeError: See :meth:`forward`.
             ValueError: See :meth:`forward`.
         """
-        self._check(x, None, None)
+        self._check(x, edge_index, None, None)
         edges, _ = as_edge_list(edge_index)
         h = x.view(-1, self.heads, self.channels // self.heads)
         (_, gamma), alpha = self._take_steps(h, edges, with_messages=False)
@@ -211,7 +211,9 @@ class AEROConv(MessagePassing):
         )
         return done, torch.cat(alpha, dim=1)
 
-    def _check(self, x: Tensor, edge_attr: object, size: tuple[int, int] | None) -> None:
+    def _check(
+        self, x: Tensor, edge_index: Adj, edge_attr: object, size: tuple[int, int] | None
+    ) -> None:
         if not isinstance(x, Tensor):
             raise TypeError(f"'x' must be one tensor for all nodes, got {type(x).__name__}")
         if x.dim() != 2 or x.size(1) != self.channels:
@@ -222,3 +224,5 @@ class AEROConv(MessagePassing):
             raise ValueError("'edge_attr' was given, but AERO-GNN has no place for edge features")
         if size is not None and tuple(size) != (x.size(0), x.size(0)):
             raise ValueError(f"'size' is {tuple(size)}, but 'x' has {x.size(0)} nodes")
+        if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
+            check_matrix(edge_index, x.size(0), x.size(0), self.flow)

@@ -60,7 +60,7 @@ def forward(
     if call.wants_alpha:
         # Edges that do not count, of which there are some only with self-loops, have the weight 0.
         alpha = _native.empty((graph.num_rows, heads), dtype, zero=call.num_self_loops > 0)
-    norm = torch.empty((call.num_dst, 2, heads) if call.kernel.softmax else 0, dtype=dtype)
+    norm = _native.empty((call.num_dst, 2, heads) if call.kernel.softmax else (0,), dtype)
     stride = 0 if sums is None else sums.stride(0)
     _run(call, operands, False, out=out, alpha=alpha, norm=norm, sums=sums, sums_stride=stride)
     return out, alpha, norm
