@@ -20,6 +20,7 @@ __all__ = ["CaGCNScaler"]
 
 _MARGIN_WEIGHT = 0.5
 _OFFSET = 1.1
+_LEAST_SCALE = 1e-30
 
 
 class CaGCNScaler(GradientCalibrator):
@@ -104,8 +105,11 @@ class CaGCNScaler(GradientCalibrator):
         logits, graph = prepared
         t = self.gcn(logits, graph)
         # exp(t) alone would overflow
-        scale = torch.logaddexp(t, t.new_tensor(math.log(_OFFSET))) if self.original else softplus(t)
-        return logits * scale
+        scale = (
+            torch.logaddexp(t, t.new_tensor(math.log(_OFFSET))) if self.original else softplus(t)
+        )
+        # A factor that underflows would make all classes equal.
+        return logits * scale.clamp_min(_LEAST_SCALE)
 
     @override
     def loss(self, calibrated: Tensor, y: Tensor) -> Tensor:

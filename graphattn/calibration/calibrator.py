@@ -96,7 +96,14 @@ class Calibrator(nn.Module, ABC):
             TypeError: See :meth:`fit`.
             ValueError: See :meth:`fit`.
         """
-        return self.calibrate(self._prepared(check_logits(logits), edge_index, train_mask))
+        prepared = self._prepared(check_logits(logits), edge_index, train_mask)
+        training = self.training
+        # Dropout and other noise are for the fit alone.
+        self.eval()
+        try:
+            return self.calibrate(prepared)
+        finally:
+            self.train(training)
 
     def reset_parameters(self) -> None:
         """Start anew."""

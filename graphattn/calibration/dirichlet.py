@@ -12,8 +12,10 @@ __all__ = ["DirichletScaler"]
 
 
 class DirichletScaler(AffineScaler):
-    r"""A linear map of log-probabilities: :math:`\mathbf{A} \log \mathrm{softmax}(\mathbf{z}_i) +
-    \mathbf{b}`.
+    r"""A linear map of logarithms of probabilities.
+
+    .. math::
+        \mathbf{A} \log \mathrm{softmax}(\mathbf{z}_i) + \mathbf{b}
 
     From `"Beyond Temperature Scaling: Obtaining Well-calibrated Multiclass Probabilities with
     Dirichlet Calibration" <https://arxiv.org/abs/1910.12656>`_, fitted as in the code of `GATS
@@ -28,6 +30,9 @@ class DirichletScaler(AffineScaler):
     Note:
         In the code of GATS the map starts as any linear layer of torch, from random numbers.
         ``published=True`` is that form; else it starts from the identity, which changes nothing.
+        To decide when to stop, that code adds the penalty after a step to the loss on training
+        nodes before it; here the loss after the step counts alone, as for all calibrators, which
+        ends a fit within a few steps of theirs. Between start and end all steps are the same.
 
     Args:
         num_classes: Number of classes :math:`C`.

@@ -48,7 +48,7 @@ class IsotonicScaler(Calibrator):
     def calibrate(self, prepared: Tensor) -> Tensor:
         """See :meth:`Calibrator.calibrate`; logarithms, in ``float64``."""
         probs = prepared.detach().double().softmax(dim=1)
-        mapped = self.curve(probs) + _SLOPE * probs
+        mapped = self.curve.at(probs) + _SLOPE * probs
         return mapped.clamp_min(torch.finfo(mapped.dtype).tiny).log()
 
     @override

@@ -47,8 +47,8 @@ class PiecewiseLinear(nn.Module):
         """Take the points of a state dict."""
         self.points = state.detach().clone().to(self.points.device)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def at(self, x: Tensor) -> Tensor:
         """Values at ``x``, of any shape, in ``float64``."""
-        at, values = self.points.double().cpu().numpy()
-        found = np.interp(x.detach().double().cpu().numpy(), at, values)
+        places, values = self.points.double().cpu().numpy()
+        found = np.interp(x.detach().double().cpu().numpy(), places, values)
         return torch.from_numpy(np.asarray(found)).to(x.device)

@@ -32,14 +32,16 @@ class SplineScaler(Calibrator):
     Note:
         In the published code a new confidence can reach 1, where a single wrong node costs a
         cross-entropy of 708, and can fall below that of the next class, which becomes the most
-        probable. ``published=True`` is that form; else a confidence is at most
-        :math:`n / (n + 1)` with :math:`n` validation nodes, and the most probable class keeps a
-        lead of 1e-5 before the next, unless both were equal.
+        probable; beyond the validation nodes it follows the line through the last two; and nodes
+        of the same confidence count as one, as many as they are. ``published=True`` is that form.
+        Else a confidence is at most :math:`n / (n + 1)` with :math:`n` validation nodes, stays
+        level beyond them, each node counts, and the most probable class keeps a lead of 1e-5
+        before the next, unless both were equal.
 
     Args:
         knots: Number of knots, the two ends among them.
-        published: Whether nothing is done about confidences out of range, except that they are cut
-            off at 0 and 1.
+        published: Whether to take the form of the published code, which does not preserve
+            accuracy.
 
     Raises:
         TypeError: If a setting has another type.
@@ -72,8 +74,9 @@ class SplineScaler(Calibrator):
         others = probs.scatter(1, top, 0.0)
         # Summed, since 1 - old would lose all digits next to 1.
         rest = others.sum(dim=1, keepdim=True)
-        shares = torch.where(rest > 0, others / rest, 0.0)
-        new = self.curve(old)
+        even = torch.full_like(others, 1 / (others.size(1) - 1)).scatter(1, top, 0.0)
+        shares = torch.where(rest > 0, others / rest, even)
+        new = self.curve.at(old)
         if not self.published:
             next_ = shares.amax(dim=1, keepdim=True)
             least = next_ / (1 + next_)
@@ -89,12 +92,22 @@ class SplineScaler(Calibrator):
         self, prepared: Tensor, y: Tensor, val_mask: Tensor, train_mask: Tensor | None
     ) -> None:
         confidence, top = prepared[val_mask].double().softmax(dim=1).max(dim=1)
-        order = confidence.argsort(stable=True)
-        x = confidence[order].cpu().numpy()
-        is_right = (top == y[val_mask])[order].double().cpu().numpy()
-        new = x + _slope(np.cumsum(is_right - x) / len(x), self.knots)
-        if not self.published:
-            new = new.clip(0.0, len(x) / (len(x) + 1))
+        is_right = (top == y[val_mask]).double().cpu().numpy()
+        x, group, counts = np.unique(
+            confidence.cpu().numpy(), return_inverse=True, return_counts=True
+        )
+        accuracy = np.bincount(group, weights=is_right) / counts
+        if self.published:
+            counts = np.ones_like(counts)
+        # Of equal confidences each has the accuracy of all, so that their order does not matter.
+        gaps = np.repeat(accuracy - x, counts)
+        slopes = _slope(gaps.cumsum() / len(gaps), self.knots)
+        starts = counts.cumsum() - counts
+        new = x + np.add.reduceat(slopes, starts) / counts
+        if self.published:
+            x, new = _extended(x, new)
+        else:
+            new = new.clip(0.0, len(gaps) / (len(gaps) + 1))
         self.curve.set_points(x, new)
 
 
@@ -106,3 +119,12 @@ def _slope(values: np.ndarray, knots: int) -> np.ndarray:
     at_knots = np.linalg.lstsq(basis(places), values, rcond=None)[0]
     slope: np.ndarray = basis(places, 1) @ at_knots
     return slope
+
+
+def _extended(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The points with the lines through the first and the last two drawn on to 0 and 1."""
+    if len(x) == 1:
+        return x, y
+    slopes = np.diff(y) / np.diff(x)
+    first, last = y[0] - slopes[0] * x[0], y[-1] + slopes[-1] * (1 - x[-1])
+    return np.concatenate([[0.0], x, [1.0]]), np.concatenate([[first], y, [last]])
