@@ -29,7 +29,7 @@ class IsotonicScaler(Calibrator):
     no gradient. Training nodes are not looked at.
 
     Example:
-        >>> logits, y = torch.tensor([[1.0, 0.0]]).repeat(4, 1), torch.tensor([0, 0, 0, 1])
+        >>> logits, y = torch.tensor([[2.0, 0.0]]).repeat(4, 1), torch.tensor([0, 0, 0, 1])
         >>> scaler = IsotonicScaler().fit(logits, y, val_mask=torch.ones(4).bool())
         >>> scaler(logits).softmax(dim=1)[0]
         tensor([0.7500, 0.2500], dtype=torch.float64)

@@ -26,9 +26,10 @@ class OrderInvariantScaler(GradientCalibrator):
         (\mathbf{s})), \qquad \hat{s}_C = 0
 
     put back in the order of classes. So classes keep their order, equal logits stay equal, and
-    which class is which does not matter. From `"Intra Order-preserving Functions for Calibration of
-    Multi-Class Neural Networks" <https://arxiv.org/abs/2003.06820>`_, as in the code of `GATS
-    <https://arxiv.org/abs/2210.06391>`_.
+    which class is which does not matter; gaps to which the network gives a weight near 0, as it
+    can for logits of several hundreds, may be lost to rounding. From `"Intra Order-preserving
+    Functions for Calibration of Multi-Class Neural Networks" <https://arxiv.org/abs/2003.06820>`_,
+    as in the code of `GATS <https://arxiv.org/abs/2210.06391>`_.
 
     Args:
         num_classes: Number of classes :math:`C`.

@@ -32,11 +32,12 @@ class SplineScaler(Calibrator):
     Note:
         In the published code a new confidence can reach 1, where a single wrong node costs a
         cross-entropy of 708, and can fall below that of the next class, which becomes the most
-        probable; beyond the validation nodes it follows the line through the last two; and nodes
-        of the same confidence count as one, as many as they are. ``published=True`` is that form.
-        Else a confidence is at most :math:`n / (n + 1)` with :math:`n` validation nodes, stays
-        level beyond them, each node counts, and the most probable class keeps a lead of 1e-5
-        before the next, unless both were equal.
+        probable; beyond the validation nodes it follows the line through the last two; nodes of
+        the same confidence count as one, as many as they are; and the sums begin at the first
+        node, so that a few nodes say nothing. ``published=True`` is that form. Else a confidence is
+        at most :math:`n / (n + 1)` with :math:`n` validation nodes, stays level beyond them, each
+        node counts, sums begin at 0 before the first, there are no more knots than sums, and the
+        most probable class keeps a lead of 1e-5 before the next, unless both were equal.
 
     Args:
         knots: Number of knots, the two ends among them.
@@ -48,7 +49,7 @@ class SplineScaler(Calibrator):
         ValueError: If there are fewer than two knots.
 
     Example:
-        >>> logits, y = torch.tensor([[1.0, 0.0]]).repeat(4, 1), torch.tensor([0, 1, 0, 1])
+        >>> logits, y = torch.tensor([[2.0, 0.0]]).repeat(4, 1), torch.tensor([0, 1, 0, 1])
         >>> scaler = SplineScaler(knots=2).fit(logits, y, val_mask=torch.ones(4).bool())
         >>> bool(scaler(logits).softmax(dim=1)[0, 0] < logits.softmax(dim=1)[0, 0])
         True
@@ -101,7 +102,12 @@ class SplineScaler(Calibrator):
             counts = np.ones_like(counts)
         # Of equal confidences each has the accuracy of all, so that their order does not matter.
         gaps = np.repeat(accuracy - x, counts)
-        slopes = _slope(gaps.cumsum() / len(gaps), self.knots)
+        sums = gaps.cumsum() / len(gaps)
+        if self.published:
+            slopes = _slope(sums, self.knots)
+        else:
+            sums = np.concatenate([[0.0], sums])
+            slopes = _slope(sums, min(self.knots, len(sums)))[1:]
         starts = counts.cumsum() - counts
         new = x + np.add.reduceat(slopes, starts) / counts
         if self.published:

@@ -40,7 +40,7 @@ class VectorScaler(GradientCalibrator):
         ValueError: If a setting is out of its range; names it and its value.
 
     Example:
-        >>> logits, y = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1, 1])
+        >>> logits, y = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1, 1])
         >>> scaler = VectorScaler(2, lr=0.1).fit(logits, y, val_mask=torch.ones(3).bool())
         >>> scaler(logits).softmax(dim=1)[0].detach()
         tensor([0.3333, 0.6667])

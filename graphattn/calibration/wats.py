@@ -205,5 +205,6 @@ def wavelet_features(
     for k in range(1, len(coefficients)):
         moved = laplace(terms[-1])
         terms.append(moved if k == 1 else 2 * moved - terms[-2])
-    features: Tensor = torch.cat(terms, dim=1) * x.new_tensor(coefficients)
-    return features / features.abs().sum(dim=1, keepdim=True).clamp_min(_LEAST_NORM)
+    features = torch.cat(terms, dim=1) * x.new_tensor(coefficients)
+    rows: Tensor = features / features.abs().sum(dim=1, keepdim=True).clamp_min(_LEAST_NORM)
+    return rows
