@@ -191,7 +191,7 @@ def wavelet_features(
     x = torch.log1p((incoming + outgoing).clamp_min(_ISOLATED)).unsqueeze(1)
 
     src, dst = edge_index[:, src != dst]
-    received = degree(dst.long(), num_nodes, dtype)
+    received: Tensor = degree(dst.long(), num_nodes, dtype)
     inverse = received.clamp_min(1).rsqrt()
     weight = (inverse.index_select(0, src) * inverse.index_select(0, dst)).unsqueeze(1)
     backward = torch.stack([dst, src])
@@ -206,5 +206,4 @@ def wavelet_features(
         moved = laplace(terms[-1])
         terms.append(moved if k == 1 else 2 * moved - terms[-2])
     features = torch.cat(terms, dim=1) * x.new_tensor(coefficients)
-    rows: Tensor = features / features.abs().sum(dim=1, keepdim=True).clamp_min(_LEAST_NORM)
-    return rows
+    return features / features.abs().sum(dim=1, keepdim=True).clamp_min(_LEAST_NORM)

@@ -23,6 +23,8 @@ def test_without_a_penalty_it_is_a_logistic_regression() -> None:
     reference = LogisticRegression(C=float("inf"), tol=1e-10).fit(logits.numpy(), y.numpy())
     expected = torch.from_numpy(reference.predict_proba(logits.numpy()))
     for published in (False, True):
-        scaler = MatrixScaler(3, off_diagonal=0, intercept=0, published=published, lr=0.05)
+        scaler = MatrixScaler(
+            3, off_diagonal=0, intercept=0, published=published, lr=0.1, max_epochs=700
+        )
         found = scaler.fit(logits, y, val_mask=mask)(logits).softmax(dim=1).detach()
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
