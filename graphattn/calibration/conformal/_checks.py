@@ -153,5 +153,5 @@ def check_fit(logits: Tensor, y: Tensor, cal_mask: Tensor, seen_mask: Tensor | N
     masks = {"cal_mask": cal_mask}
     if seen_mask is not None:
         masks["seen_mask"] = seen_mask
-    check_labels(y, *logits.shape, **masks)
+    check_labels(y, logits.size(0), logits.size(1), **masks)
     return logits

@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy, dropout
 from torch_geometric.typing import Adj
 
 from graphattn._core.checks import (
-    check_choice,
     check_count,
     check_number,
     check_probability,
@@ -88,7 +87,7 @@ class CFGNN(nn.Module):
         if not isinstance(score, Score) or score.needs_graph:
             raise TypeError(f"'score' must be a score of single nodes, got {score!r}")
         check_alpha(alpha)
-        check_choice("target_size", target_size, (0, 1))
+        check_count("target_size", target_size, least=0, most=1)
         check_probability("dropout", dropout)
         check_number("tau", tau, positive=True)
         check_number("lr", lr, positive=True)
@@ -143,7 +142,7 @@ class CFGNN(nn.Module):
         """
         logits = check_logits(logits)
         masks = {"train_mask": train_mask, "correction_mask": correction_mask, "val_mask": val_mask}
-        check_labels(y, *logits.shape, **masks)
+        check_labels(y, logits.size(0), logits.size(1), **masks)
         y = y.long()
         for name in ("correction_mask", "val_mask"):
             half = int(masks[name].sum()) // 2

@@ -156,7 +156,7 @@ class APS(_RankedScore):
             sets far wider where a classifier is confident.
 
     Example:
-        >>> APS(randomised=False)(torch.tensor([[0.0, 1.0]]))
+        >>> APS(randomised=False)(torch.tensor([[-1.0, 0.0]]))
         tensor([[1.0000, 0.7311]], dtype=torch.float64)
     """
 
