@@ -31,8 +31,8 @@ class ConformalPredictor(Fitted):
     <https://doi.org/10.1007/3-540-36755-1_29>`_).
 
     Random numbers are drawn from ``seed`` in the order of nodes, so that :meth:`fit` and calls on
-    the same nodes see the same ones, as the promise wants. Other code draws again for each call,
-    and for each class.
+    the same nodes see the same ones: scores that are averaged over neighbours would otherwise be of
+    another kind on calibration nodes, and the promise no longer exact. TorchCP draws again.
 
     Args:
         score: How strange each class is for a node.

@@ -41,10 +41,9 @@ class Score(ABC):
 
         Args:
             logits: Logits of the classifier. Shape ``[N, C]``.
-            u: Random numbers in ``[0, 1)`` for scores that draw. One per node, shape ``[N]``, keeps
-                sets free of gaps in the ranking; with one per node and rank, shape ``[N, C]`` and
-                the most probable class first, they can have some. ``None`` only for scores that
-                don't draw.
+            u: Random numbers in ``[0, 1)`` for scores that draw: one per node, shape ``[N]``, or
+                one per node and rank, shape ``[N, C]``, the most probable class first. ``None``
+                only for scores that don't draw.
             edge_index: The graph, for scores that look at it. Shape ``[2, E]``.
             knn: Edges to similar nodes and their weights, as :func:`knn_graph` makes them, for
                 :class:`SNAPS`. Shapes ``[2, K]`` and ``[K]``.
@@ -244,4 +243,5 @@ def _check_draws(u: Tensor, probs: Tensor) -> Tensor:
         )
     if not bool(((u >= 0) & (u <= 1)).all()):
         raise ValueError(f"'u' must lie in [0, 1), got {float(u.min())} to {float(u.max())}")
-    return u.to(probs).reshape(len(probs), -1)
+    u = u.to(probs)
+    return u.unsqueeze(1) if u.dim() == 1 else u
