@@ -78,7 +78,7 @@ def test_all_right_and_all_wrong() -> None:
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="'confidence' must be numbers, got nan in row 1"):
         risk_coverage(torch.tensor([0.5, math.nan]), torch.ones(2))
-    with pytest.raises(ValueError, match="'confidence' must have shape .* at least one node"):
+    with pytest.raises(ValueError, match=r"'confidence' must have shape .* at least one node"):
         risk_coverage(torch.ones(0), torch.ones(0))
     with pytest.raises(ValueError, match=r"'correct' must have shape \[2\], got \[3\]"):
         risk_coverage(torch.ones(2), torch.ones(3))
