@@ -145,13 +145,10 @@ def reliability_bins(
     place = place_of(outcome.confidence, num_bins, bins, closed)
     means = bins_of(place, outcome.confidence, outcome.correct, num_bins).means()
     if bins == "width":
-        borders: Floats = np.arange(num_bins + 1) / num_bins
-        lower, upper = borders[:-1], borders[1:]
+        lower, upper = (pd.Series(np.arange(num_bins) + side) / num_bins for side in (0, 1))
     else:
         by_bin = pd.Series(outcome.confidence).groupby(place)
-        lower, upper = (
-            side.reindex(range(num_bins)).to_numpy() for side in (by_bin.min(), by_bin.max())
-        )
+        lower, upper = (side.reindex(range(num_bins)) for side in (by_bin.min(), by_bin.max()))
     means.insert(0, "lower", lower)
     means.insert(1, "upper", upper)
     return means.drop(columns="gap")

@@ -42,10 +42,10 @@ def degree_binned_gap(
 
     Nodes are sorted by the number of edges that enter them and cut into bins of equal counts, of
     which the last one is smaller; the result is :math:`\sum_b \frac{n_b}{n} \left|
-    \mathrm{conf}_b - \mathrm{acc}_b \right|`. It is what the code of `GETS <https://arxiv.org/abs/2410.09570>`_ and `WATS
-    <https://arxiv.org/abs/2506.23782>`_ prints as calibration error, and **no** expected
-    calibration error: nodes that are too sure and nodes that are not sure enough cancel out within
-    a bin, so that it is hardly more than the overall gap.
+    \mathrm{conf}_b - \mathrm{acc}_b \right|`. It is what the code of `GETS
+    <https://arxiv.org/abs/2410.09570>`_ and `WATS <https://arxiv.org/abs/2506.23782>`_ prints as
+    calibration error, and **no** expected calibration error: nodes that are too sure and nodes that
+    are not sure enough cancel out within a bin, so that it is hardly more than the overall gap.
 
     Args:
         probabilities: Softmax of the logits. Shape ``[N, C]``.
