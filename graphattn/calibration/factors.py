@@ -232,7 +232,8 @@ def neighbor_similarity(
     adjacency = _adjacency(edges, len(predicted))
     src, dst = adjacency.indices, np.repeat(np.arange(len(predicted)), np.diff(adjacency.indptr))
     degree = np.diff(adjacency.indptr).astype(np.float64)
-    alike = np.bincount(dst, predicted[src] == predicted[dst], len(predicted))
+    same = predicted[src] == predicted[dst]
+    alike = np.bincount(dst, same, len(predicted)).astype(np.float64)
     value = np.divide(alike, degree, out=np.full_like(alike, np.nan), where=degree > 0)
     return _by_value(outcome, value[outcome.nodes], 0.0, num_bins)
 

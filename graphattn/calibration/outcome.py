@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -40,37 +39,22 @@ class Outcome:
         y: Classes. Shape ``[M]``.
         log_true: Logarithms of the probabilities of the true classes, which logits tell better
             than probabilities do. Shape ``[M]``.
+        confidence: Largest probabilities. Shape ``[M]``.
+        correct: 1 where the most probable class, the first of equal ones, is the true one, else 0.
+            Shape ``[M]``.
         nodes: Positions of the nodes among all. Shape ``[M]``.
     """
 
     probabilities: Floats
     y: Ints
     log_true: Floats
+    confidence: Floats
+    correct: Floats
     nodes: Ints
-
-    @cached_property
-    def predicted(self) -> Ints:
-        """Most probable classes, the first of equal ones. Shape ``[M]``."""
-        most_probable: Ints = self.probabilities.argmax(axis=1)
-        return most_probable
-
-    @cached_property
-    def confidence(self) -> Floats:
-        """Their probabilities. Shape ``[M]``."""
-        highest: Floats = self.probabilities.max(axis=1)
-        return highest
-
-    @cached_property
-    def correct(self) -> Floats:
-        """1 where the most probable class is the true one, else 0. Shape ``[M]``."""
-        right: Floats = (self.predicted == self.y).astype(np.float64)
-        return right
 
     def take(self, rows: Ints) -> Self:
         """The outcome of some nodes, in that order; one may come twice."""
-        return type(self)(
-            self.probabilities[rows], self.y[rows], self.log_true[rows], self.nodes[rows]
-        )
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def outcome_of(probabilities: Tensor, y: Tensor, mask: Tensor | None) -> Outcome:
@@ -188,4 +172,6 @@ def _classes(y: Tensor, nodes: Tensor, rows: Tensor) -> Tensor:
 
 
 def _outcome(chosen: Tensor, truth: Tensor, log_true: Tensor, nodes: Tensor) -> Outcome:
-    return Outcome(*(part.cpu().numpy() for part in (chosen, truth, log_true, nodes)))
+    p, y, log_true_array, places = (part.cpu().numpy() for part in (chosen, truth, log_true, nodes))
+    correct = (p.argmax(axis=1) == y).astype(np.float64)
+    return Outcome(p, y, log_true_array, p.max(axis=1), correct, places)

@@ -32,7 +32,7 @@ def bootstrap_intervals(
     *,
     measures: Sequence[str] = _USUAL,
     level: float = 0.95,
-    method: Resampling = "percentile",
+    method: Resampling = "basic",
     num_resamples: int = 1000,
     num_bins: int = 15,
     seed: int = 0,
@@ -49,16 +49,17 @@ def bootstrap_intervals(
         mask: Nodes that count; all if ``None``. Shape ``[N]``, ``bool``.
         measures: Names, see :func:`~graphattn.calibration.measure`.
         level: Share of intervals that shall hold the true value, in ``(0, 1)``.
-        method: How an interval is made of the measures of the drawn nodes: their quantiles
-            (``"percentile"``), these mirrored at the measure (``"basic"``), or quantiles corrected
-            for bias and skewness (``"bca"``), which measures once more without each single node
-            and can be slow on large graphs.
+        method: How an interval is made of the measures of the drawn nodes: their quantiles mirrored
+            at the measure (``"basic"``), the quantiles themselves (``"percentile"``), or quantiles
+            corrected for bias and skewness (``"bca"``), which measures once more without each
+            single node and can be slow on large graphs.
         num_resamples: Number of draws.
         num_bins: Number of bins of the measures that have some.
         seed: Seed of the draws.
 
     Returns:
-        One row per measure: ``measure``, ``value``, ``low`` and ``high``.
+        One row per measure: ``measure``, ``value``, ``low`` and ``high``; NaN of a measure that is
+        not defined.
 
     Raises:
         TypeError: See :func:`~graphattn.calibration.measure`.
@@ -66,11 +67,13 @@ def bootstrap_intervals(
             :func:`~graphattn.calibration.measure`.
 
     Note:
-        A calibration error is the further above zero the fewer different nodes there are, and a
-        draw has fewer (63 % of them): of a small error, most draws lie above it. ``"percentile"``
-        is then too high, and can even leave out the value, ``"basic"`` corrects it (its lower end
-        is not let below 0), and ``"bca"`` has no answer where all draws lie on one side: NaN, with
-        a warning of scipy. To compare two methods, use :func:`paired_table`.
+        A calibration error is too large by what chance adds to the gap of every bin, and a draw
+        adds as much again: of a small error of many bins, most draws lie above it. ``"percentile"``
+        then holds the true value hardly ever; ``"basic"`` takes the addition off twice, so that the
+        measured value may lie above its own interval, whose ends are not let below 0, and still
+        misses more often than ``level`` says; ``"bca"`` has no answer where all draws lie on one
+        side, which is NaN with a warning of scipy. For means (accuracy, likelihood, Brier score)
+        all three are right. To compare two methods, use :func:`paired_table`.
     """
     for name in measures:
         check_choice("measures", name, tuple(MEASURES))
@@ -89,6 +92,10 @@ def bootstrap_intervals(
         def statistic(drawn: Ints, value_of: str = name) -> float:
             return MEASURES[value_of](outcome.take(drawn.astype(np.int64)), num_bins)
 
+        value = statistic(rows)
+        if np.isnan(value):
+            found.append((name, value, value, value))
+            continue
         interval = bootstrap(
             (rows,),
             statistic,
@@ -98,8 +105,7 @@ def bootstrap_intervals(
             method="BCa" if method == "bca" else method,
             rng=np.random.default_rng(seed),
         ).confidence_interval
-        # No measure is negative, though a mirrored quantile may be.
-        found.append((name, statistic(rows), max(interval.low, 0.0), interval.high))
+        found.append((name, value, _raised(interval.low), _raised(interval.high)))
     return pd.DataFrame(found, columns=["measure", "value", "low", "high"])
 
 
@@ -194,6 +200,11 @@ def check_level(level: float) -> None:
         raise ValueError(f"'level' must lie between 0 and 1, got {level!r}")
 
 
+def _raised(end: float) -> float:
+    """An end of an interval of a measure, of which none is negative; NaN stays."""
+    return 0.0 if end < 0 else float(end)
+
+
 def _by_run(part: pd.DataFrame, measure: str, methods: list[str]) -> pd.DataFrame:
     """Values of one measure with a row per run and a column per method."""
     twice = part.duplicated(["run", "method"])
@@ -201,21 +212,21 @@ def _by_run(part: pd.DataFrame, measure: str, methods: list[str]) -> pd.DataFram
         row = part[twice].iloc[0]
         raise ValueError(
             f"'frame' must have one {measure!r} of every run and method, got two of run "
-            f"{row['run']!r} and method {row['method']!r}"
+            f"{row['run']} and method {row['method']!r}"
         )
     wrong = ~np.isfinite(part["value"].to_numpy(dtype=np.float64))
     if wrong.any():
         row = part[wrong].iloc[0]
         raise ValueError(
             f"'frame' must have finite values, got {row['value']} as {measure!r} of run "
-            f"{row['run']!r} and method {row['method']!r}"
+            f"{row['run']} and method {row['method']!r}"
         )
     by_run = part.pivot(index="run", columns="method", values="value").reindex(columns=methods)
     lacking = np.argwhere(by_run.isna().to_numpy())
     if len(lacking):
         run, method = by_run.index[lacking[0, 0]], methods[lacking[0, 1]]
         raise ValueError(
-            f"'frame' must have {measure!r} of every run and method, got none of run {run!r} and "
+            f"'frame' must have {measure!r} of every run and method, got none of run {run} and "
             f"method {method!r}"
         )
     return by_run

@@ -21,7 +21,6 @@ Y = torch.tensor([0, 0, 1])
 
 def test_outcome_of_probabilities() -> None:
     outcome = outcome_of(P, Y, torch.tensor([True, False, True]))
-    assert outcome.predicted.tolist() == [0, 0]
     assert outcome.confidence.tolist() == [0.7, 0.5]
     assert outcome.correct.tolist() == [1.0, 0.0]
     assert outcome.nodes.tolist() == [0, 2]
@@ -32,7 +31,7 @@ def test_logits_and_their_softmax_are_the_same() -> None:
     logits = torch.randn(20, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     y = torch.arange(20) % 4
     one, other = outcome_of_logits(logits, y, None), outcome_of(logits.softmax(1), y, None)
-    for name in ("probabilities", "y", "log_true", "nodes"):
+    for name in ("probabilities", "y", "log_true", "confidence", "correct", "nodes"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=0, atol=1e-14)
 
 
@@ -65,12 +64,24 @@ def test_nodes_outside_the_mask_may_be_anything() -> None:
 @pytest.mark.parametrize(
     ("p", "y", "mask", "error", "text"),
     [
-        (P * 3, Y, None, ValueError, r"'probabilities' must .* the softmax of the logits.* row 0"),
+        (
+            P * 3,
+            Y,
+            None,
+            ValueError,
+            r"'probabilities' must .*the softmax of the logits.* in row 0",
+        ),
         (P - 1, Y, None, ValueError, r"'probabilities' must be non-negative"),
         (P * torch.nan, Y, None, ValueError, r"'probabilities' must .*nan"),
         (P[:, :1], Y, None, ValueError, r"'probabilities' must .* two classes, got \[3, 1\]"),
         (P[0], Y, None, ValueError, r"'probabilities' must have shape"),
-        (Y, Y, None, TypeError, r"'probabilities' must be a floating-point tensor, got torch.int64"),
+        (
+            Y,
+            Y,
+            None,
+            TypeError,
+            r"'probabilities' must be a floating-point tensor, got torch.int64",
+        ),
         ([0.5], Y, None, TypeError, r"'probabilities' must be a floating-point tensor, got list"),
         (P[:0], Y[:0], None, ValueError, r"at least one node"),
         (P, Y[:2], None, ValueError, r"'y' must hold classes, integers of shape \[3\], got \[2\]"),

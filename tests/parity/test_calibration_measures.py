@@ -114,7 +114,11 @@ def test_reliability_bins(path: Path, part: str) -> None:
     outcome = outcome_of(arrays["probs"], arrays["labels"], mask)
     place = place_of(outcome.confidence, 15, "width", "left")
     sums: Bins = bins_of(place, outcome.confidence, outcome.correct, 15)
-    for ours, theirs in (("count", "count"), ("confidence", "conf_sum"), ("correct", "correct_sum")):
+    for ours, theirs in (
+        ("count", "count"),
+        ("confidence", "conf_sum"),
+        ("correct", "correct_sum"),
+    ):
         expected = arrays[f"{part}_rel15_{theirs}"].numpy()
         np.testing.assert_allclose(getattr(sums, ours), expected, atol=TOLERANCE, rtol=0)
     frame = reliability_bins(arrays["probs"], arrays["labels"], mask=mask)
