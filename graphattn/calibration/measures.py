@@ -246,7 +246,7 @@ def measure(
         >>> logits = torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0]])
         >>> found = measure(logits, torch.tensor([0, 0, 0]))
         >>> print(f"{found['accuracy']:.3f} {found['confidence']:.3f} {found['ece']:.3f}")
-        0.667 0.855 0.302
+        0.667 0.855 0.299
     """
     check_binning(num_bins, "width", "left")
     outcome = outcome_of_logits(logits, y, mask)
