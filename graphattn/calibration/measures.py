@@ -21,7 +21,7 @@ from graphattn.calibration.binning import (
     place_of,
 )
 from graphattn.calibration.kde import kde_error
-from graphattn.calibration.outcome import Outcome, outcome_of, outcome_of_logits
+from graphattn.calibration.outcome import Floats, Outcome, outcome_of, outcome_of_logits
 
 __all__ = [
     "MEASURES",
@@ -272,9 +272,15 @@ def _nll(outcome: Outcome) -> float:
 
 
 def _brier(outcome: Outcome) -> float:
+    return float(brier_parts(outcome).mean())
+
+
+def brier_parts(outcome: Outcome) -> Floats:
+    """The Brier score of every node. Shape ``[M]``."""
     rest = outcome.probabilities.copy()
     rest[np.arange(len(rest)), outcome.y] -= 1
-    return float((rest**2).sum(axis=1).mean())
+    parts: Floats = (rest**2).sum(axis=1)
+    return parts
 
 
 def _accuracy(outcome: Outcome) -> float:

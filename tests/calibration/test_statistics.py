@@ -8,7 +8,9 @@ from scipy.stats import ttest_rel
 from torch import Tensor
 
 from graphattn.calibration import bootstrap_intervals, measure, paired_table
-from graphattn.calibration.statistics import check_level
+from graphattn.calibration.measures import MEASURES
+from graphattn.calibration.outcome import outcome_of_logits
+from graphattn.calibration.statistics import _statistic, check_level
 
 
 def sample(seed: int, n: int = 300) -> tuple[Tensor, Tensor]:
@@ -41,6 +43,18 @@ def test_interval_of_a_mean_is_about_normal(method: str) -> None:
     low, high = interval(logits, y, "nll", method=method, num_resamples=2000)
     assert low == pytest.approx(float(losses.mean()) - reach, abs=0.02)
     assert high == pytest.approx(float(losses.mean()) + reach, abs=0.02)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_measures_of_drawn_nodes_are_those_of_a_table_of_them(name: str) -> None:
+    logits, y = sample(3)
+    logits[:9] = 0
+    outcome = outcome_of_logits(logits, y, None)
+    statistic = _statistic(name, outcome, 12)
+    for seed in range(3):
+        drawn = np.random.default_rng(seed).integers(300, size=200)
+        expected = measure(logits[drawn], y[drawn], num_bins=12)[name]
+        assert statistic(drawn) == pytest.approx(expected, abs=1e-12)
 
 
 def test_level_and_seed() -> None:
