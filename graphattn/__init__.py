@@ -10,6 +10,8 @@ is first used: ``import graphattn; graphattn.nn.GATConv`` needs no further impor
 - :mod:`graphattn.sampling`: mini-batches of large graphs.
 - :mod:`graphattn.data`: data sets by name, checked against their cards.
 - :mod:`graphattn.train`: the training loop and its run folders.
+- :mod:`graphattn.calibration`: probabilities that can be trusted, and how far they can be.
+- :mod:`graphattn.viz`: figures of what other rooms compute.
 - :mod:`graphattn.recipes`: experiments with their published numbers.
 - :mod:`graphattn.bench`: measurements against peers.
 """
