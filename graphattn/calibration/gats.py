@@ -192,7 +192,7 @@ class GATSScaler(GradientCalibrator):
         if self.published and not bool((found > 0).all()):
             warnings.warn(
                 f"{int((found <= 0).sum())} temperature(s) are not positive, the smallest is "
-                f"{float(found.min()):.3g}: predictions of these nodes change",
+                f"{found.detach().min():.3g}: predictions of these nodes change",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -201,22 +201,20 @@ class GATSScaler(GradientCalibrator):
     def _temperatures(self, nodes: NodesOf, parts: Iterable[EdgesInto]) -> Tensor:
         """Temperatures of the nodes into which all edges are given; of others anything. ``[N]``."""
         number = len(nodes.logits)
-        temperature, gamma = self._values()
-        temperature, gamma, weight, confidence_weight = (
-            one.to(nodes.logits)
-            for one in (temperature, gamma, self.weight, self.confidence_weight)
-        )
-        gamma = torch.cat([gamma, gamma.new_ones(1)])
-        # A product, since gradients of gathered factors would be summed in any order. [N, 1, H]
-        values = ((nodes.is_at @ gamma).unsqueeze(1) * (nodes.spread @ weight.t())).unsqueeze(1)
-        sums = values.new_zeros(number, self.heads)
+        temperature, gamma = self._positive()
+        gamma = torch.cat([gamma, gamma.new_ones(1)]).to(nodes.logits)
+        of_heads = nodes.spread @ self.weight.to(nodes.logits).t()
+        # A product, since gradients of gathered factors would be summed in any order.
+        values = (nodes.is_at @ gamma).unsqueeze(1) * of_heads
+        sums = self.confidence_weight.to(nodes.logits) * nodes.relative.unsqueeze(1)
         for part in parts:
             scores = GivenScore(part.scores(gamma))
-            sums = sums + attend(values, scores, part.edge_index, num_dst=number).squeeze(1)
-        of_heads = softplus(sums + confidence_weight * nodes.relative.unsqueeze(1))
-        return temperature + of_heads.mean(dim=1)
+            added = attend(values.unsqueeze(1), scores, part.edge_index, num_dst=number)
+            sums = sums + added.squeeze(1)
+        return temperature.to(nodes.logits) + softplus(sums).mean(dim=1)
 
-    def _values(self) -> tuple[Tensor, Tensor]:
+    def _positive(self) -> tuple[Tensor, Tensor]:
+        """What is kept above zero unless the published form is wanted: base and factors."""
         if self.published:
             return self.temperature, self.gamma
         return self.log_temperature.exp(), self.log_gamma.exp()

@@ -50,11 +50,12 @@ class EdgesInto(NamedTuple):
             Shape ``[E, 1]``.
         """
         factors = (1 / torch.outer(gamma, gamma)).flatten()
-        pieces = []
-        for k, end in enumerate(self.ends):
-            begin = self.ends[k - 1] if k > 0 else 0
-            scaled = self.dots[begin:end] * factors[k]
-            pieces.append(leaky_relu(scaled, NEGATIVE_SLOPE, inplace=True))
+        pieces, begin = [], 0
+        for factor, end in zip(factors.unbind(), self.ends, strict=True):
+            if end > begin:
+                scaled = self.dots[begin:end] * factor
+                pieces.append(leaky_relu(scaled, NEGATIVE_SLOPE, inplace=True))
+            begin = end
         return torch.cat(pieces).unsqueeze(1)
 
 
@@ -95,13 +96,7 @@ class NodesOf:
         check_matrix(edge_index, nodes, nodes, "source_to_target")
         edges = check_edge_index(edges)
         check_nodes(edges, num_src=nodes, num_dst=nodes)
-        if not isinstance(train_mask, Tensor) or train_mask.dtype != torch.bool:
-            kind = train_mask.dtype if isinstance(train_mask, Tensor) else type(train_mask).__name__
-            raise TypeError(f"'train_mask' must be a tensor of bool, got {kind}")
-        if list(train_mask.shape) != [nodes]:
-            raise ValueError(
-                f"'train_mask' must have shape [{nodes}], got {list(train_mask.shape)}"
-            )
+        train_mask = _checked(train_mask, nodes)
 
         ascending = logits.sort(dim=1).values
         low, high = ascending[:, :1], ascending[:, -1:]
@@ -135,7 +130,7 @@ class NodesOf:
             return
         incoming = torch.bincount(self.edge_index[1], minlength=len(nodes)) + 1
         part = incoming.masked_fill(~nodes, 0).cumsum(0) // MOST_EDGES
-        for number in part[nodes].unique().tolist():
+        for number in torch.unique_consecutive(part[nodes]).tolist():
             yield self._edges_into(nodes & (part == number))
 
     def _edges_into(self, nodes: Tensor) -> EdgesInto:
@@ -155,6 +150,16 @@ class NodesOf:
 
     def _dots(self, edge_index: Tensor) -> Tensor:
         z = self.logits
-        blocks = edge_index.split(max(1, BLOCK // z.size(1)), dim=1)
+        blocks = torch.split(edge_index, max(1, BLOCK // z.size(1)), dim=1)
         dots = [(z.index_select(0, src) * z.index_select(0, dst)).sum(1) for src, dst in blocks]
         return torch.cat(dots)
+
+
+def _checked(train_mask: Tensor | None, nodes: int) -> Tensor:
+    if not isinstance(train_mask, Tensor) or train_mask.dtype != torch.bool:
+        kind = train_mask.dtype if isinstance(train_mask, Tensor) else type(train_mask).__name__
+        raise TypeError(f"'train_mask' must be a tensor of bool, got {kind}")
+    if list(train_mask.shape) != [nodes]:
+        shape = list(train_mask.shape)
+        raise ValueError(f"'train_mask' must have shape [{nodes}], got {shape}")
+    return train_mask
