@@ -199,7 +199,7 @@ GROUPS: Mapping[str, tuple[Case, ...]] = MappingProxyType(
             Case(
                 "gats",
                 f"power-law graph, {gats.NODES:,} nodes, {gats.EDGES:,} edges, {gats.CLASSES} "
-                "classes, a whole fit of GATS, then the temperatures of all nodes",
+                "classes, a whole fit of GATS, then the logits of all nodes",
                 gats.lineup,
                 (gats.minutes(), gats.epoch_s(), gats.peak_gb()),
                 repeats=1,

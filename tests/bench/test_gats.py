@@ -26,6 +26,7 @@ def test_a_whole_fit_runs_once() -> None:
     assert missing == []
     assert row.repeats == 1
     assert row.counts["epochs"] > 50
+    assert row.counts["loss after"] < 0.98 * row.counts["loss before"]
     assert row.forward_ms < row.ms
     figures = [goal.read([row]) for goal in GROUPS["gats"][0].goals]
     assert all(figure is not None for figure in figures)
