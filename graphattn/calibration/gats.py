@@ -96,7 +96,7 @@ class GATSScaler(GradientCalibrator):
         >>> logits, y = torch.tensor([[2.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])
         >>> train_mask = torch.tensor([True, False, False, False])
         >>> masks = {"train_mask": train_mask, "val_mask": ~train_mask}
-        >>> scaler = GATSScaler(2).fit(logits, y, edge_index, **masks)
+        >>> scaler = GATSScaler(2, max_epochs=50).fit(logits, y, edge_index, **masks)
         >>> scaler(logits, edge_index, train_mask).argmax(dim=1)
         tensor([0, 0, 0, 0])
         >>> bool((scaler.node_temperatures(logits, edge_index, train_mask) > 0).all())
