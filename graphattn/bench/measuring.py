@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import trange
 
-from graphattn.bench.memory import Usage, memory_of_step
+from graphattn.bench.memory import Usage, memory_of_process, memory_of_step
 
 __all__ = ["Contender", "Measured", "Missing", "Row", "errors_of", "measure"]
 
@@ -40,6 +40,10 @@ class Contender:
     """Edges that one step stands for, where edges per second are asked for."""
     memory: Callable[[], Usage | None] | None = None
     """Runs a step and tells its memory, if that is not memory of the process."""
+    once: bool = False
+    """A step takes so long that one has to do, timed and with the memory of the process seen."""
+    counts: Callable[[], Mapping[str, float]] | None = None
+    """Numbers by name that the last step has counted."""
 
 
 class Missing(NamedTuple):
@@ -73,6 +77,8 @@ class Row:
     """Edges per second, in the shortest step."""
     errors: Mapping[str, float] = field(default_factory=dict)
     """Deviations from the reference; see :func:`errors_of`."""
+    counts: Mapping[str, float] = field(default_factory=dict)
+    """What the last step has counted."""
 
 
 class Measured(NamedTuple):
@@ -100,7 +106,23 @@ class _Entry:
         the same program has just used, whoever ran before it.
         """
         self._step()
-        forward, total = self._step()
+        self._note(*self._step())
+
+    def run_once(self, memory: bool) -> None:
+        """The only step."""
+        times: list[tuple[float, float]] = []
+
+        def step() -> None:
+            times.append(self._step())
+
+        if memory:
+            self.usage = memory_of_process(step, None)
+        if not times:
+            # No memory was asked for, or the system does not tell.
+            step()
+        self._note(*times[0])
+
+    def _note(self, forward: float, total: float) -> None:
         self.repeats += 1
         self.forward = min(self.forward, forward)
         self.total = min(self.total, total)
@@ -130,6 +152,7 @@ class _Entry:
             held_mb=None if self.usage is None else self.usage.held,
             million_edges_per_s=None if edges is None else edges / self.total / 1e6,
             errors=self.errors,
+            counts={} if self.contender.counts is None else dict(self.contender.counts()),
         )
 
 
@@ -169,10 +192,13 @@ def measure(
         playing = entries
         for done in trange(repeats, disable=not progress, leave=False):
             for entry in playing:
-                entry.run()
+                if entry.contender.once:
+                    entry.run_once(memory)
+                else:
+                    entry.run()
             if done > 0:
                 continue
-            playing = _fastest_forms(entries)
+            playing = [entry for entry in _fastest_forms(entries) if not entry.contender.once]
             for entry in playing if memory else ():
                 entry.usage = _usage(entry.contender)
                 _release(entry.contender)
@@ -208,6 +234,9 @@ def _warmed_up(
     """Run each contender once; compare what it gives, and sort out peers that fail."""
     entries, missing = [], []
     for contender in contenders:
+        if contender.once:
+            entries.append(_Entry(contender, {}))
+            continue
         try:
             errors = _first_step(contender, reference)
         except Exception as error:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from graphattn.bench import aero, cora_step, gpu, products, sampler
+from graphattn.bench import aero, cora_step, gats, gpu, products, sampler
 from graphattn.bench.case import Case, Goal, Kinds, Lineup, Settings
 from graphattn.bench.goals import faster_than, less_memory_than, of_the_floor, peak_at_most
 from graphattn.bench.graphs import CORA_SIZED, LARGE, TWELVE_MILLION
@@ -195,8 +195,18 @@ GROUPS: Mapping[str, tuple[Case, ...]] = MappingProxyType(
                 repeats=1,
             ),
         ),
+        "gats": (
+            Case(
+                "gats",
+                f"power-law graph, {gats.NODES:,} nodes, {gats.EDGES:,} edges, {gats.CLASSES} "
+                "classes, a whole fit of GATS, then the logits of all nodes",
+                gats.lineup,
+                (gats.minutes(), gats.epoch_s(), gats.peak_gb()),
+                repeats=1,
+            ),
+        ),
     }
 )
 """Cases by group."""
-BY_NAME_ONLY = ("products",)
+BY_NAME_ONLY = ("products", "gats")
 """Groups that run only when they are named: they take minutes and most of a machine's memory."""

@@ -128,7 +128,8 @@ def _cells(row: Row, rows: Sequence[Row]) -> dict[str, str]:
         "held MB": _number(row.held_mb),
         "M edges/s": _number(row.million_edges_per_s),
     }
-    cells |= {name: _number(value) for name, value in row.errors.items()}
+    numbers = {**row.counts, **row.errors}
+    cells |= {name: _number(value) for name, value in numbers.items()}
     return cells
 
 

@@ -50,6 +50,7 @@ from graphattn.calibration.measures import (
     negative_log_likelihood,
 )
 from graphattn.calibration.statistics import bootstrap_intervals, paired_table
+from graphattn.calibration.gats import GATSScaler
 from graphattn.calibration.temperature import TemperatureScaler
 from graphattn.calibration.vector import VectorScaler
 from graphattn.calibration.wats import WATSScaler
@@ -64,6 +65,7 @@ __all__ = [
     "DAPS",
     "DirichletScaler",
     "EnsembleScaler",
+    "GATSScaler",
     "GETSScaler",
     "IsotonicScaler",
     "MatrixScaler",

@@ -63,7 +63,8 @@ class Calibrator(nn.Module, ABC):
                 probabilities, there is one class only, a mask is empty, masks overlap, or a label
                 is out of range.
         """
-        logits = check_logits(logits)
+        # Steps of the fit shall not go back into the classifier.
+        logits = check_logits(logits).detach()
         _check_labels(logits, y, val_mask, train_mask)
         prepared = self._prepared(logits, edge_index, train_mask)
         self.to(device=logits.device, dtype=logits.dtype)

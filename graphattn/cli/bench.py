@@ -29,8 +29,8 @@ class Bench:
     """
 
     cases: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Groups of cases to run (gat, gatv2, dot, aero, sampler, cora-step, gpu, products); if none
-    is named, all but products, which takes minutes and 12 GiB."""
+    """Groups of cases to run (gat, gatv2, dot, aero, sampler, cora-step, gpu, products, gats); if
+    none is named, all but products and gats, which take minutes, and up to 12 GiB."""
     repeats: int | None = None
     """Rounds, instead of those of each case."""
     threads: tuple[int, ...] = ()

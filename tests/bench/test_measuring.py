@@ -117,6 +117,23 @@ def test_memory_is_that_of_one_step() -> None:
     assert rows[0].peak_mb is None
 
 
+def test_what_takes_long_runs_once() -> None:
+    turns: list[str] = []
+    counted = {"epochs": 7}
+    contender = sleeper(
+        turns, "ours", 0.01, backward=lambda _: time.sleep(0.01), once=True, counts=lambda: counted
+    )
+    for memory in (True, False):
+        turns.clear()
+        (row,), _ = measure([contender], repeats=3, memory=memory, progress=False)
+        assert turns == ["ours"]
+        assert row.repeats == 1
+        assert 10 <= row.forward_ms < row.ms
+        assert row.ms >= 20
+        assert row.counts == counted
+        assert (row.peak_mb is not None) == (memory and sys.platform == "linux")
+
+
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="'repeats' must be at least 1, got 0"):
         measure([], repeats=0)

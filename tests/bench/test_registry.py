@@ -13,6 +13,7 @@ def test_names_are_those_of_the_command_line() -> None:
         "cora-step",
         "gpu",
         "products",
+        "gats",
     ]
     for group, cases in GROUPS.items():
         assert all(case.name.split()[0] == group for case in cases)
