@@ -1,5 +1,6 @@
 """Probabilities that can be trusted: calibrators, and conformal sets, for any node classifier."""
 
+from graphattn.calibration.binning import reliability_bins, reliability_over_runs
 from graphattn.calibration.cagcn import CaGCNScaler
 from graphattn.calibration.calibrator import Calibrator
 from graphattn.calibration.conformal import (
@@ -18,15 +19,6 @@ from graphattn.calibration.conformal import (
 )
 from graphattn.calibration.dirichlet import DirichletScaler
 from graphattn.calibration.ensemble import EnsembleScaler
-from graphattn.calibration.gets import GETSScaler
-from graphattn.calibration.isotonic import IsotonicScaler
-from graphattn.calibration.matrix import MatrixScaler
-from graphattn.calibration.methods import CALIBRATORS, make_calibrator
-from graphattn.calibration.order_invariant import OrderInvariantScaler
-from graphattn.calibration.selective import RiskCoverage, risk_coverage
-from graphattn.calibration.spline import SplineScaler
-from graphattn.calibration.binning import reliability_bins, reliability_over_runs
-from graphattn.calibration.calibrator import Calibrator
 from graphattn.calibration.factors import (
     distance_to_training,
     diversity,
@@ -35,11 +27,15 @@ from graphattn.calibration.factors import (
     relative_confidence,
     under_confidence,
 )
+from graphattn.calibration.gats import GATSScaler
+from graphattn.calibration.gets import GETSScaler
 from graphattn.calibration.graph_measures import (
     degree_binned_gap,
     edge_calibration_error,
     group_calibration_error,
 )
+from graphattn.calibration.isotonic import IsotonicScaler
+from graphattn.calibration.matrix import MatrixScaler
 from graphattn.calibration.measures import (
     accuracy,
     brier_score,
@@ -49,8 +45,11 @@ from graphattn.calibration.measures import (
     measure,
     negative_log_likelihood,
 )
+from graphattn.calibration.methods import CALIBRATORS, make_calibrator
+from graphattn.calibration.order_invariant import OrderInvariantScaler
+from graphattn.calibration.selective import RiskCoverage, risk_coverage
+from graphattn.calibration.spline import SplineScaler
 from graphattn.calibration.statistics import bootstrap_intervals, paired_table
-from graphattn.calibration.gats import GATSScaler
 from graphattn.calibration.temperature import TemperatureScaler
 from graphattn.calibration.vector import VectorScaler
 from graphattn.calibration.wats import WATSScaler
@@ -59,24 +58,24 @@ __all__ = [
     "APS",
     "CALIBRATORS",
     "CFGNN",
+    "DAPS",
+    "NAPS",
+    "RAPS",
+    "SAPS",
+    "SNAPS",
+    "THR",
     "CaGCNScaler",
     "Calibrator",
     "ConformalPredictor",
-    "DAPS",
     "DirichletScaler",
     "EnsembleScaler",
     "GATSScaler",
     "GETSScaler",
     "IsotonicScaler",
     "MatrixScaler",
-    "NAPS",
     "OrderInvariantScaler",
-    "RAPS",
     "RiskCoverage",
-    "SAPS",
-    "SNAPS",
     "SplineScaler",
-    "THR",
     "TemperatureScaler",
     "VectorScaler",
     "WATSScaler",
