@@ -12,6 +12,7 @@ from graphattn.calibration.cagcn import CaGCNScaler
 from graphattn.calibration.calibrator import Calibrator
 from graphattn.calibration.dirichlet import DirichletScaler
 from graphattn.calibration.ensemble import EnsembleScaler
+from graphattn.calibration.gats import GATSScaler
 from graphattn.calibration.gets import GETSScaler
 from graphattn.calibration.isotonic import IsotonicScaler
 from graphattn.calibration.matrix import MatrixScaler
@@ -34,6 +35,7 @@ CALIBRATORS: Mapping[str, type[Calibrator]] = MappingProxyType(
         "spline": SplineScaler,
         "order_invariant": OrderInvariantScaler,
         "cagcn": CaGCNScaler,
+        "gats": GATSScaler,
         "wats": WATSScaler,
         "gets": GETSScaler,
     }

@@ -13,6 +13,7 @@ import tyro
 import graphattn
 from graphattn._core.text import printable
 from graphattn.cli.bench import Bench
+from graphattn.cli.calibrate import Calibrate
 from graphattn.cli.datasets import Datasets
 from graphattn.cli.eval import Eval
 from graphattn.cli.info import Info
@@ -27,6 +28,7 @@ _DESCRIPTION = """Graph attention: train, evaluate and compare.
     graphattn train                             the embedded graph, in seconds
     graphattn train gat/cora --seeds 0-9        a recipe, beside its published number
     graphattn train gat --dataset cora --model.heads 4
+    graphattn calibrate runs/gat/cora/...       probabilities that can be trusted
     graphattn results runs                      the table of what you have run
 """
 
@@ -60,12 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parse(arguments: list[str]) -> Train | Eval | Results | Datasets | Bench | Info:
+def _parse(arguments: list[str]) -> Train | Eval | Calibrate | Results | Datasets | Bench | Info:
     # What `train` offers depends on the recipe or method that is named.
     default = default_for(arguments[1:]) if arguments[0] == "train" else Train()
     return tyro.cli(
         Annotated[Train, tyro.conf.subcommand("train", default=default)]
         | Annotated[Eval, tyro.conf.subcommand("eval")]
+        | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
         | Annotated[Results, tyro.conf.subcommand("results")]
         | Annotated[Datasets, tyro.conf.subcommand("datasets")]
         | Annotated[Bench, tyro.conf.subcommand("bench")]

@@ -8,6 +8,7 @@ from graphattn._core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from graphattn.recipes.batches import make_batches
+    from graphattn.recipes.calibrating import Calibration, calibrate, save_calibration
     from graphattn.recipes.experiment import DataConfig, Experiment, Published, SamplingConfig
     from graphattn.recipes.registry import RECIPES, recipe
     from graphattn.recipes.running import (
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECIPES",
+    "Calibration",
     "DataConfig",
     "Experiment",
     "Published",
     "Restored",
     "SamplingConfig",
     "build_model",
+    "calibrate",
     "collect_reports",
     "load_data",
     "make_batches",
@@ -39,6 +42,7 @@ __all__ = [
     "results_table",
     "resume",
     "run",
+    "save_calibration",
     "take_split",
 ]
 
@@ -46,6 +50,7 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
+        "Calibration": "calibrating",
         "DataConfig": "experiment",
         "Experiment": "experiment",
         "Published": "experiment",
@@ -53,6 +58,7 @@ __getattr__ = lazy_exports(
         "Restored": "running",
         "SamplingConfig": "experiment",
         "build_model": "running",
+        "calibrate": "calibrating",
         "collect_reports": "table",
         "load_data": "running",
         "make_batches": "batches",
@@ -62,6 +68,7 @@ __getattr__ = lazy_exports(
         "results_table": "table",
         "resume": "running",
         "run": "running",
+        "save_calibration": "calibrating",
         "take_split": "running",
     },
 )
