@@ -37,6 +37,7 @@ class EnsembleScaler(Calibrator):
         that weights agree to about 1e-6, the accuracy of theirs. Weights are found in ``float64``.
 
     Args:
+        published: See :class:`TemperatureScaler`, as for the rest.
         lr: Learning rate of the temperature.
         weight_decay: Factor of the temperature added to its gradient.
         max_epochs: Number of steps for the temperature at most.
@@ -58,6 +59,7 @@ class EnsembleScaler(Calibrator):
     def __init__(
         self,
         *,
+        published: bool = False,
         lr: float = 0.01,
         weight_decay: float = 0.0,
         max_epochs: int = 2000,
@@ -65,7 +67,11 @@ class EnsembleScaler(Calibrator):
     ) -> None:
         super().__init__()
         self.scaler = TemperatureScaler(
-            lr=lr, weight_decay=weight_decay, max_epochs=max_epochs, patience=patience
+            published=published,
+            lr=lr,
+            weight_decay=weight_decay,
+            max_epochs=max_epochs,
+            patience=patience,
         )
         self.register_buffer("weights", torch.empty(3))
         self.reset_parameters()

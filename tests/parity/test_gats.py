@@ -65,7 +65,7 @@ def copy_into(parameter: Tensor, value: Tensor) -> None:
 
 
 def test_temperature(arrays: Arrays) -> None:
-    scaler = fitted(TemperatureScaler(), arrays)
+    scaler = fitted(TemperatureScaler(published=True), arrays)
     torch.testing.assert_close(scaler.temperature.data, arrays["ts_temperature"], **FITTED)
     torch.testing.assert_close(log_probs(scaler, arrays), arrays["ts_log_prob"], **FITTED)
 
@@ -78,7 +78,7 @@ def test_vector(arrays: Arrays) -> None:
 
 
 def test_ensemble(arrays: Arrays) -> None:
-    scaler = fitted(EnsembleScaler(), arrays)
+    scaler = fitted(EnsembleScaler(published=True), arrays)
     found = scaler.scaler.temperature.data
     torch.testing.assert_close(found, arrays["ets_temperature"], **FITTED)
     torch.testing.assert_close(scaler.weights, arrays["ets_weights"], **SOLVED)
