@@ -49,7 +49,7 @@ def test_is_the_mixture_of_its_parts() -> None:
 
 def test_probabilities_that_underflow() -> None:
     logits, y, mask = case(0, 0.2)
-    scaler = EnsembleScaler(max_epochs=50).fit(logits * 1e5, y, val_mask=mask)
+    scaler = EnsembleScaler(published=True, max_epochs=50).fit(logits * 1e5, y, val_mask=mask)
     out = scaler(logits * 1e5)
     assert bool(torch.isfinite(out).all())
     # One in five is wrong, which only the uniform part can say.

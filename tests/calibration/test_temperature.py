@@ -40,6 +40,6 @@ def test_the_published_form_stops_by_training_nodes(
     scaler = TemperatureScaler(published=True).fit(logits, y, train_mask=train, val_mask=val)
     # Any other temperature is worse for nodes that are known by heart.
     assert scaler.temperature.item() == pytest.approx(1.0, abs=0.02)
-    twin = TemperatureScaler()
+    twin = TemperatureScaler().double()
     twin.load_state_dict(scaler.state_dict())
     assert torch.equal(twin(logits), scaler(logits))
