@@ -24,11 +24,13 @@ def test_names_of_classes_do_not_matter() -> None:
     torch.testing.assert_close(scaler(logits[:, order]), scaler(logits)[:, order])
 
 
-def test_two_classes_by_hand() -> None:
-    scaler = OrderInvariantScaler(2).double()
+def test_three_classes_by_hand() -> None:
+    scaler = OrderInvariantScaler(3).double()
     with torch.no_grad():
         scaler.lin2.weight.zero_()
-        scaler.lin2.bias.copy_(torch.tensor([7.0, 0.5]))
-    out = scaler(torch.tensor([[1.0, 4.0]]).double())
-    weight = torch.tensor(0.5).double().exp().log1p()
-    torch.testing.assert_close(out.detach(), torch.tensor([[0.0, 3.0]]).double() * weight)
+        scaler.lin2.bias.copy_(torch.tensor([7.0, 0.5, -0.25]))
+    out = scaler(torch.tensor([[1.0, 4.0, 2.0]]).double())
+    # The last output weighs the gap at the top, the first none.
+    lower, upper = torch.tensor([0.5, -0.25]).double().exp().log1p()
+    expected = torch.stack([torch.zeros_like(lower), lower + 2 * upper, lower])
+    torch.testing.assert_close(out.detach(), expected.unsqueeze(0))
