@@ -256,6 +256,6 @@ def set_size_loss(
             f"'true_probs' must have at least 1 / alpha - 1 entries for alpha={alpha}, got "
             f"{len(true_probs)}"
         )
-    threshold = true_probs.kthvalue(len(true_probs) + 1 - rank).values
+    threshold = true_probs.sort().values[len(true_probs) - rank]
     size = ((probs - threshold) / tau).sigmoid().sum(dim=1)
     return (size - target_size).clamp(min=0).mean()

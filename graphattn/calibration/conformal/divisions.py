@@ -97,7 +97,7 @@ def measure_divisions(
         if rank > num_calibration:
             threshold = true.new_full((len(nodes),), float("inf"))
         else:
-            threshold = true[nodes.kthvalue(rank, dim=1).values]
+            threshold = true[nodes.sort(dim=1).values[:, rank - 1]]
         tested = torch.ones(len(nodes), len(y), dtype=torch.bool, device=y.device)
         tested.scatter_(1, nodes, False)
         blocks.append(

@@ -95,7 +95,7 @@ def conformal_threshold(scores: Tensor, alpha: float) -> Tensor:
     rank = conformal_rank(len(scores), alpha)
     if rank > len(scores):
         return scores.new_full((), float("inf"))
-    return scores.kthvalue(rank).values
+    return scores.sort().values[rank - 1]
 
 
 def class_thresholds(scores: Tensor, y: Tensor, alpha: float, *, num_classes: int) -> Tensor:
