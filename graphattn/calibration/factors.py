@@ -275,8 +275,12 @@ def _of_all(probabilities: Tensor) -> Floats:
 
 def _adjacency(edges: Ints, num_nodes: int) -> csr_array:
     """Ones at ``[dst, src]``, each edge once and without self-loops."""
-    src, dst = np.unique(edges[:, edges[0] != edges[1]], axis=1)
-    return csr_array((np.ones(len(src)), (dst, src)), shape=(num_nodes, num_nodes))
+    src, dst = edges[:, edges[0] != edges[1]]
+    adjacency = csr_array((np.ones(len(src)), (dst, src)), shape=(num_nodes, num_nodes))
+    # Values of edges that came twice were added.
+    adjacency.sum_duplicates()
+    adjacency.data[:] = 1
+    return adjacency
 
 
 def _place(value: Floats, lowest: float, highest: float, num_bins: int) -> Ints:
