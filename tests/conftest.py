@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# Shells start background jobs with Ctrl-C ignored; here it is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     # Each worker, and what it starts, gets its share of the cores.
     share = max(1, (os.cpu_count() or 1) // int(workers))

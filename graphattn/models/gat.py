@@ -64,8 +64,9 @@ class GAT(pyg.GAT):
         >>> model = GAT(1433, 64, num_layers=2, out_channels=7, heads=8)
         >>> model
         GAT(1433, 7, num_layers=2)
+        >>> from graphattn.nn import record_attention
         >>> x, edge_index = torch.randn(3, 1433), torch.tensor([[0, 1], [1, 2]])
-        >>> with graphattn.nn.record_attention(model) as records:
+        >>> with record_attention(model) as records:
         ...     out = model(x, edge_index)
         >>> out.shape, [record.alpha.shape for record in records]
         (torch.Size([3, 7]), [torch.Size([5, 8]), torch.Size([5, 8])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sized
 from copy import copy
 from typing import Any
@@ -18,7 +19,7 @@ from graphattn.sampling.neighbor_sampler import NeighborSampler
 __all__ = ["SeededLoader", "checked_seed"]
 
 
-class SeededLoader(DataLoader[Any]):
+class SeededLoader(DataLoader[Any], ABC):
     """Between a loader of PyG and that of torch: counts epochs and gives every batch a key.
 
     The key travels with the places of the batch's seeds, so that it reaches whichever process makes
@@ -95,11 +96,13 @@ class SeededLoader(DataLoader[Any]):
         batch = self._apart.add(by_pyg(view, out), out, order)
         return batch if self.transform is None else self.transform(batch)
 
+    @abstractmethod
     def filter_fn(self, out: Any) -> Any:
-        raise NotImplementedError
+        """Make a batch of what was sampled, as PyG's loader of the kind does."""
 
+    @abstractmethod
     def _sample(self, inputs: Any, **wishes: int) -> Any:
-        raise NotImplementedError
+        """Sample around the seeds of a batch."""
 
     @property
     def _index_sampler(self) -> Any:
