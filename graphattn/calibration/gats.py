@@ -18,6 +18,7 @@ from typing_extensions import override
 from graphattn._core.checks import as_count, check_number
 from graphattn.calibration.calibrator import GradientCalibrator, check_logits
 from graphattn.calibration.gats_graph import EdgesInto, NodesOf
+from graphattn.calibration.inputs import check_classes
 from graphattn.ops import GivenScore, attend
 
 __all__ = ["GATSScaler"]
@@ -145,11 +146,7 @@ class GATSScaler(GradientCalibrator):
 
     def prepare(self, logits: Tensor, edge_index: Adj | None, train_mask: Tensor | None) -> NodesOf:
         """See :meth:`Calibrator.prepare`."""
-        if logits.size(1) != self.num_classes:
-            raise ValueError(
-                f"'logits' must have shape [N, {self.num_classes}] ('num_classes'), got "
-                f"{list(logits.shape)}"
-            )
+        check_classes(logits, self.num_classes)
         return NodesOf.read(logits, edge_index, train_mask)
 
     def calibrate(self, prepared: NodesOf | _Fit) -> Tensor:

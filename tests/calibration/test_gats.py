@@ -280,7 +280,7 @@ def test_bad_input(setup: Setup) -> None:
     scaler = GATSScaler(4)
     logits, edges, train_mask = setup.graph
     for arguments, kind, said in (
-        ((logits[:, :3], edges, train_mask), ValueError, "'logits' must have shape [N, 4]"),
+        ((logits[:, :3], edges, train_mask), ValueError, "'logits' must have 4 columns"),
         ((logits, None, train_mask), ValueError, "'edge_index' must be given to a GATSScaler"),
         ((logits, edges), ValueError, "'train_mask' must be given to a GATSScaler"),
         ((logits, edges, train_mask.long()), TypeError, "'train_mask' must be a tensor of bool"),
