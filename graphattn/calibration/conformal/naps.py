@@ -37,13 +37,8 @@ class NAPS(Fitted):
         q_i = \inf \Big\{ t : \sum_{j : s_j \le t} w_j \ge (1 - \alpha) \big( 1 + \sum_j w_j \big)
         \Big\}
 
-<<<<<<< HEAD
-    Meant for nodes that arrive later, where neighbours have similar scores. Without that there is
-    no promise, unlike that of :class:`ConformalPredictor`. A node with fewer than ``cutoff``
-=======
     Meant for nodes that arrive later, where neighbours have similar scores; otherwise there is no
     promise, unlike that of :class:`ConformalPredictor`. A node with fewer than ``cutoff``
->>>>>>> h-conformal
     labelled nodes around it gets no set: its row is empty, and its threshold is NaN. Leave such
     nodes out of measures. The label of a node never counts for itself.
 
