@@ -33,6 +33,24 @@ def test_script_learns(
     assert float(lines[-1].rpartition(" ")[2]) > 0.6
 
 
+def test_calibration_script(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def load(name: str, *, root: None, transform: object) -> Data:
+        return transform(csbm(num_nodes=300, num_classes=3, num_features=16, seed=0))
+
+    monkeypatch.setattr(graphattn.data, "load", load, raising=False)
+    monkeypatch.setattr(sys, "argv", ["calibrate_cora.py", "--epochs", "30"])
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "calibrate_cora.py"), run_name="__main__")
+    shown = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines()[1:4]}
+    assert list(rows) == ["uncalibrated", "temperature", "GATS"]
+    assert len({row[0] for row in rows.values()}) == 1  # the same accuracy
+    assert shown.count("mean size") == 2
+    assert (tmp_path / "reliability.png").exists()
+
+
 def test_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # The kernel draws into the notebook unless another backend is asked for, and imports what lies
     # in the folder it runs in.

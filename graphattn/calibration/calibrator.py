@@ -32,7 +32,9 @@ class Calibrator(nn.Module, ABC):
     preserves_accuracy: ClassVar[bool] = True
     """Whether the most probable class of a node stays the same."""
     needs_graph: ClassVar[bool] = False
-    """Whether ``edge_index`` and ``train_mask`` must be given."""
+    """Whether ``edge_index`` must be given."""
+    needs_train_mask: ClassVar[bool] = False
+    """Whether ``train_mask`` must be given, also when the calibrator is called."""
 
     def fit(
         self,
@@ -131,10 +133,12 @@ class Calibrator(nn.Module, ABC):
         """Set the parameters."""
 
     def _prepared(self, logits: Tensor, edge_index: Adj | None, train_mask: Tensor | None) -> Any:
-        if self.needs_graph:
-            for name, value in (("edge_index", edge_index), ("train_mask", train_mask)):
-                if value is None:
-                    raise ValueError(f"'{name}' must be given to a {type(self).__name__}, got None")
+        for name, value, needed in (
+            ("edge_index", edge_index, self.needs_graph),
+            ("train_mask", train_mask, self.needs_train_mask),
+        ):
+            if needed and value is None:
+                raise ValueError(f"'{name}' must be given to a {type(self).__name__}, got None")
         return self.prepare(logits, edge_index, train_mask)
 
 

@@ -105,6 +105,7 @@ class GATSScaler(GradientCalibrator):
     """
 
     needs_graph: ClassVar[bool] = True
+    needs_train_mask: ClassVar[bool] = True
 
     def __init__(
         self,
