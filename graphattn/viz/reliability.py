@@ -14,13 +14,14 @@ from graphattn.viz.style import DARK, GREY, LIGHT, check_frame, new_figure, tidy
 
 __all__ = ["reliability_diagram", "reliability_diagram_of_runs"]
 
+_PER_ROW = 5
 _BINS = ("lower", "upper", "confidence", "accuracy", "count")
 
 
 def reliability_diagram(
     bins: pd.DataFrame | Mapping[str, pd.DataFrame], *, title: str | None = None
 ) -> Figure:
-    """Draw accuracy against confidence of one run, or of several side by side.
+    """Draw accuracy against confidence of one run, or of several, five in a row.
 
     Bars are accuracies, with the gap to the mean confidence of the bin hatched; above the diagonal
     the classifier is not sure enough, below it too sure. The lower part shows how many nodes a bin
@@ -43,7 +44,8 @@ def reliability_diagram(
         raise ValueError("'bins' must have at least one table, got none")
     for frame in panels.values():
         check_frame("bins", frame, _BINS)
-    figure = new_figure(3.6 * len(panels), 4.6, title)
+    rows = -(-len(panels) // _PER_ROW)
+    figure = new_figure(3.6 * min(len(panels), _PER_ROW), 4.6 * rows, title)
     upper, lower = _panels(figure, len(panels))
     for top, bottom, (name, frame) in zip(upper, lower, panels.items(), strict=True):
         frame = frame[frame["count"] > 0]
@@ -72,7 +74,7 @@ def reliability_diagram(
         )
         _counts(bottom, frame)
         top.set_title(name)
-    _name(figure, upper[0], lower)
+    _name(figure, upper, lower)
     return figure
 
 
@@ -131,24 +133,29 @@ def reliability_diagram_of_runs(
         label="mean",
     )
     _counts(bottom, band)
-    _name(figure, top, [bottom])
+    _name(figure, [top], [bottom])
     return figure
 
 
 def _panels(figure: Figure, number: int) -> tuple[list[Axes], list[Axes]]:
-    """Axes for diagrams in a row, and for counts below them."""
+    """Axes for diagrams, and for counts below each."""
+    columns, rows = min(number, _PER_ROW), -(-number // _PER_ROW)
     axes: Any = figure.subplots(
-        2, number, sharex=True, sharey="row", squeeze=False, height_ratios=(3.5, 1)
+        2 * rows, columns, sharex=True, sharey="row", squeeze=False, height_ratios=(3.5, 1) * rows
     )
-    for top, bottom in zip(*axes, strict=True):
+    upper, lower = axes[0::2].flatten().tolist(), axes[1::2].flatten().tolist()
+    for unused in (*upper[number:], *lower[number:]):
+        unused.remove()
+    for top, bottom in zip(upper[:number], lower[:number], strict=True):
         # In front of bars.
         style: dict[str, Any] = {"color": "black", "linewidth": 0.9, "linestyle": "--", "zorder": 3}
         top.plot([0, 1], [0, 1], label="calibrated", **style)
         top.set(xlim=(0, 1), ylim=(0, 1))
         top.xaxis.set_major_formatter("{x:g}")
+        bottom.tick_params(labelbottom=True)
         tidy(top)
         tidy(bottom)
-    return list(axes[0]), list(axes[1])
+    return upper[:number], lower[:number]
 
 
 def _counts(axes: Axes, frame: pd.DataFrame) -> None:
@@ -164,17 +171,18 @@ def _counts(axes: Axes, frame: pd.DataFrame) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
 
 
-def _name(figure: Figure, first: Axes, lower: Sequence[Axes]) -> None:
-    first.set_ylabel("accuracy")
+def _name(figure: Figure, upper: Sequence[Axes], lower: Sequence[Axes]) -> None:
     figure.legend(
-        *first.get_legend_handles_labels(),
+        *upper[0].get_legend_handles_labels(),
         loc="outside lower center",
         # All in one row if there is the room.
         ncols=4 if len(lower) > 1 else 2,
         fontsize="small",
         frameon=False,
     )
-    lower[0].set_ylabel("nodes")
-    for axes in lower:
-        axes.set_xlabel("confidence")
+    for number, (top, bottom) in enumerate(zip(upper, lower, strict=True)):
+        bottom.set_xlabel("confidence")
+        if number % _PER_ROW == 0:
+            top.set_ylabel("accuracy")
+            bottom.set_ylabel("nodes")
     figure.align_ylabels()

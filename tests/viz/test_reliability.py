@@ -55,6 +55,16 @@ def test_several_runs_side_by_side() -> None:
     assert len(figure.legends) == 1
 
 
+def test_many_runs_take_several_rows() -> None:
+    names = [f"method {number}" for number in range(7)]
+    figure = reliability_diagram(dict.fromkeys(names, BINS))
+    titled = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in titled] == names
+    assert len(figure.axes) == 14
+    assert [bool(axes.get_ylabel()) for axes in titled] == [True, *[False] * 4, True, False]
+    assert png(figure).startswith(b"\x89PNG")
+
+
 def test_band_of_runs() -> None:
     figure = reliability_diagram_of_runs(BAND, [BINS, BINS])
     top, bottom = figure.axes
