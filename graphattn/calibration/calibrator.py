@@ -29,7 +29,7 @@ class Calibrator(nn.Module, ABC):
     the classifier knows, only say when to stop.
     """
 
-    preserves_accuracy: ClassVar[bool] = True
+    preserves_accuracy: bool = True
     """Whether the most probable class of a node stays the same."""
     needs_graph: ClassVar[bool] = False
     """Whether ``edge_index`` must be given."""

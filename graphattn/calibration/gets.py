@@ -83,7 +83,7 @@ class GETSScaler(GradientCalibrator):
         torch.Size([2, 2])
     """
 
-    preserves_accuracy: ClassVar[bool] = False
+    preserves_accuracy: bool = False
     needs_graph: ClassVar[bool] = True
     features: Tensor | None
 

@@ -60,6 +60,7 @@ class SplineScaler(Calibrator):
         check_count("knots", knots, least=2)
         self.knots = knots
         self.published = published
+        self.preserves_accuracy = not published
         self.curve = PiecewiseLinear()
 
     @override

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.typing import Adj
@@ -46,7 +44,7 @@ class VectorScaler(GradientCalibrator):
         tensor([0.3333, 0.6667])
     """
 
-    preserves_accuracy: ClassVar[bool] = False
+    preserves_accuracy: bool = False
 
     def __init__(
         self,

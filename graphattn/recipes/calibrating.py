@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import pandas as pd
 import torch
@@ -45,6 +45,10 @@ class Calibration:
     """Number of nodes, of all, whose most probable class a method changed."""
     calibrators: dict[str, Calibrator]
     """The fitted calibrators by name."""
+    y: Tensor
+    """Classes of all nodes, -1 where unknown. Shape ``[N]``."""
+    test_mask: Tensor
+    """Test nodes whose class is known, which were measured. Shape ``[N]``."""
 
 
 def calibrate(restored: Restored, methods: Iterable[str] = ("gats",)) -> Calibration:
@@ -100,7 +104,8 @@ def calibrate(restored: Restored, methods: Iterable[str] = ("gats",)) -> Calibra
         bootstrap_intervals(found, y, test).assign(method=name) for name, found in logits.items()
     ]
     columns = ["method", "measure", "value", "low", "high"]
-    return Calibration(pd.concat(tables, ignore_index=True)[columns], logits, changed, calibrators)
+    table = pd.concat(tables, ignore_index=True)[columns]
+    return Calibration(table, logits, changed, calibrators, y, test)
 
 
 def save_calibration(calibration: Calibration, restored: Restored) -> None:
@@ -121,9 +126,9 @@ def save_calibration(calibration: Calibration, restored: Restored) -> None:
         }
         for name, changed in calibration.changed.items()
     }
-    values = {"nodes": int(restored.data.test_mask.sum()), "level": 0.95, "methods": methods}
+    y, mask = calibration.y, calibration.test_mask
+    values = {"nodes": int(mask.sum()), "level": 0.95, "methods": methods}
     text = json.dumps(values, indent=1) + "\n"
-    y, mask = restored.data.y, restored.data.test_mask
     bins = {
         name: reliability_bins(logits.softmax(dim=1), y, mask=mask)
         for name, logits in calibration.logits.items()
@@ -132,9 +137,6 @@ def save_calibration(calibration: Calibration, restored: Restored) -> None:
     figure = reliability_diagram(bins, title=restored.experiment.name)
     figure.savefig(picture, format="png", dpi=150)
 
-    def write(file: BinaryIO, content: bytes) -> None:
-        file.write(content)
-
     folder = restored.folder.path
-    write_atomically(folder / "calibration.json", lambda file: write(file, text.encode()))
-    write_atomically(folder / "reliability.png", lambda file: write(file, picture.getvalue()))
+    write_atomically(folder / "calibration.json", lambda file: file.write(text.encode()))
+    write_atomically(folder / "reliability.png", lambda file: file.write(picture.getvalue()))

@@ -94,3 +94,8 @@ def test_certain_nodes() -> None:
 def test_settings() -> None:
     with pytest.raises(ValueError, match="'knots' must be at least 2, got 1"):
         SplineScaler(knots=1)
+
+
+def test_only_our_form_promises_to_keep_predictions() -> None:
+    assert SplineScaler().preserves_accuracy
+    assert not SplineScaler(published=True).preserves_accuracy

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,15 @@ import torch
 from torch import Tensor
 
 from graphattn.calibration import Calibrator, TemperatureScaler, make_calibrator, measure
-from graphattn.recipes import Restored, calibrate, calibrating, recipe, restore, run
+from graphattn.recipes import (
+    Restored,
+    calibrate,
+    calibrating,
+    recipe,
+    restore,
+    run,
+    save_calibration,
+)
 from graphattn.tasks import NodeTask
 
 
@@ -36,6 +45,18 @@ def test_measures_test_nodes_before_and_after(restored: Restored) -> None:
             if key in rows.index:
                 assert rows.loc[key, "value"] == pytest.approx(value)
     assert found.changed == {"uncalibrated": 0, "temperature": 0}
+
+
+def test_nodes_of_unknown_class_are_left_out(restored: Restored) -> None:
+    data = restored.data.clone()
+    first = data.test_mask.nonzero()[:5, 0]
+    data.y[first] = -1
+    partly = replace(restored, data=data)
+    found = calibrate(partly, ["temperature"])
+    assert int(found.test_mask.sum()) == int(data.test_mask.sum()) - 5
+    save_calibration(found, partly)
+    saved = json.loads((restored.folder.path / "calibration.json").read_text())
+    assert saved["nodes"] == int(found.test_mask.sum())
 
 
 def test_graph_seed_and_features_reach_calibrators(
